@@ -1,0 +1,1 @@
+//! The Overhand client: writes and reads shuffles from any engine.

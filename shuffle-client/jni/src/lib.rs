@@ -1,0 +1,1 @@
+//! The Overhand client for the JVM.

@@ -1,0 +1,1 @@
+//! The Overhand server: worker, coordinator and the overhand command.
