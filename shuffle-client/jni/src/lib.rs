@@ -1,1 +1,22 @@
-//! The Overhand client for the JVM.
+//! The Overhand client for the JVM: the native half of `io.overhand.spark.jni`.
+//!
+//! # Layout
+//! - [`guard`]: what every entry runs in: errors and panics become Java exceptions, never return values.
+//! - [`handle`]: native objects that Java owns.
+//! - [`application`]: the driver's side.
+//! - [`client`]: one per executor.
+//! - [`writer`]: a map task's output, a chunk of memory per call.
+//! - [`reader`]: a reduce task's input, a batch of items per call.
+//!
+//! # Rules
+//! - No call is made per record, and none holds a Java array while it waits.
+//! - A value that Java would get after a failed call never means anything: zero is no handle, no answer of
+//!   [`reader`] and no chunk.
+//! - Nothing is installed in the process: no logger, no panic hook, no signal handler.
+
+mod application;
+mod client;
+mod guard;
+mod handle;
+mod reader;
+mod writer;

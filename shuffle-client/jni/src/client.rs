@@ -1,0 +1,89 @@
+//! One per executor: `io.overhand.spark.jni.Native.client*`.
+
+use std::time::Duration;
+
+use jni::{
+    EnvUnowned, jni_mangle,
+    objects::{JByteArray, JClass},
+    sys::{jint, jlong},
+};
+use overhand_client::{Client, ClientConfig, Codec, Error, ErrorKind};
+
+use crate::{
+    application::unsigned,
+    guard::guard,
+    handle::{self, Held},
+};
+
+impl Held for Client {
+    const NAME: &'static str = "client";
+    const TAG: u64 = 0x636c_6965;
+}
+
+/// Starts a client. `key` may be null: no encryption. `writer_memory` and `reader_memory` are the most bytes that one
+/// writer or reader may hold; `slots` is how many of each run at a time.
+#[jni_mangle("io.overhand.spark.jni.Native")]
+#[allow(clippy::too_many_arguments, reason = "called once per executor")]
+pub fn client_open<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    codec: jint,
+    zstd_level: jint,
+    key: JByteArray<'local>,
+    writer_memory: jlong,
+    reader_memory: jlong,
+    slots: jint,
+    threads: jint,
+    connect_timeout_millis: jlong,
+) -> jlong {
+    guard(env, |env| {
+        let codec = u8::try_from(codec).ok().and_then(|code| Codec::from_code(code).ok());
+        let codec = codec.ok_or_else(|| Error::new(ErrorKind::Invalid, "the codec is unknown"))?;
+        let encryption_key = if key.is_null() { None } else { Some(env.convert_byte_array(&key)?) };
+        let writer_memory = writer_memory.unsigned_abs() as usize;
+        let reader_memory = reader_memory.unsigned_abs() as usize;
+        let slots = unsigned(slots, "task slots")?.max(1) as usize;
+        let threads = unsigned(threads, "threads")?.max(1) as usize;
+        // A writer holds the batch that is filled (a quarter at most: Java's bound), the one that is encoded, what
+        // waits for the next, and what is on its way.
+        let config = ClientConfig {
+            codec,
+            zstd_level,
+            encryption_key,
+            carry_limit: writer_memory / 4,
+            write_window: writer_memory / 8,
+            read_window: reader_memory / 2,
+            idle_memory: slots * writer_memory / 2,
+            encode_threads: threads,
+            io_threads: threads.div_ceil(4),
+            connect_timeout: Duration::from_millis(connect_timeout_millis.unsigned_abs()),
+            ..ClientConfig::default()
+        };
+        Ok(handle::open(Client::new(config)?))
+    })
+}
+
+/// How many bytes of records make a good batch for so many partitions.
+#[jni_mangle("io.overhand.spark.jni.Native")]
+pub fn client_batch_size<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    client: jlong,
+    partitions: jint,
+) -> jlong {
+    guard(env, |_| {
+        // SAFETY: Java holds its lock.
+        let client = unsafe { handle::shared::<Client>(client)? };
+        Ok(client.batch_size(unsigned(partitions, "partitions")?) as jlong)
+    })
+}
+
+/// Stops a client when the last of its writers and readers is closed.
+#[jni_mangle("io.overhand.spark.jni.Native")]
+pub fn client_close<'local>(env: EnvUnowned<'local>, _class: JClass<'local>, client: jlong) {
+    guard(env, |_| {
+        // SAFETY: Java holds its lock, and forgets the handle.
+        unsafe { handle::close::<Client>(client)? };
+        Ok(())
+    })
+}

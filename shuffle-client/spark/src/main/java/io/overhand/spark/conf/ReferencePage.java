@@ -1,0 +1,45 @@
+package io.overhand.spark.conf;
+
+import java.io.PrintStream;
+import java.io.UnsupportedEncodingException;
+
+/** Prints {@code docs/reference/spark-configuration.md}. */
+public final class ReferencePage {
+  private ReferencePage() {}
+
+  /** Prints the page. */
+  public static void main(String[] args) throws UnsupportedEncodingException {
+    new PrintStream(System.out, true, "UTF-8").print(text());
+  }
+
+  static String text() {
+    StringBuilder page = new StringBuilder();
+    page.append("# Spark configuration\n\n");
+    page.append("<!-- Generated from the plugin's code by `make docs`. -->\n\n");
+    page.append("Two settings switch Overhand on:\n\n```\n");
+    page.append("spark.shuffle.manager        io.overhand.spark.OverhandShuffleManager\n");
+    page.append("spark.overhand.coordinators  host:port\n```\n\n");
+    page.append("A `spark.overhand.*` key that isn't in this table is refused.\n\n");
+    page.append("| setting | values | default | what it does |\n|---|---|---|---|\n");
+    for (ConfEntry<?> entry : OverhandConf.declared()) {
+      String value = entry.defaultText().isEmpty() ? "" : "`" + entry.defaultText() + "`";
+      page.append("| `").append(entry.key()).append("` | ").append(entry.kind()).append(" | ").append(value);
+      page.append(" | ").append(entry.doc()).append(" |\n");
+    }
+    page.append("\n## What is set for you\n\n");
+    page.append("The driver sets these, and logs a line for each that it changes:\n\n");
+    page.append("| setting | value | why |\n|---|---|---|\n");
+    for (String[] row : SparkSettings.table()) {
+      page.append("| `").append(row[0]).append("` | `").append(row[1]).append("` | ").append(row[2]).append(" |\n");
+    }
+    page.append("\n`spark.shuffle.useOldFetchProtocol=true` is refused.\n");
+    page.append("\n## Memory of an executor\n\n");
+    page.append("Outside the heap, an executor with `n` task slots uses at most\n\n```\n");
+    page.append("n * (writer.memory + r * reader.memory) + 64m\n```\n\n");
+    page.append("where `r` is the number of shuffles that one task reads at once (1, or 2 for a join). ");
+    page.append("Spark's default for `spark.executor.memoryOverhead` does not know about it: add it there. ");
+    page.append("With `spark.memory.offHeap.enabled=true` both are asked from Spark's memory manager instead, and ");
+    page.append("only the 64m are to be added; tasks then get by with less when memory is short.\n");
+    return page.toString();
+  }
+}

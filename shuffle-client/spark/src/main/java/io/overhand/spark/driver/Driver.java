@@ -1,0 +1,130 @@
+package io.overhand.spark.driver;
+
+import java.util.Optional;
+import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.concurrent.ThreadLocalRandom;
+
+import io.overhand.spark.conf.Fallback;
+import io.overhand.spark.conf.OverhandConf;
+import io.overhand.spark.jni.ErrorKind;
+import io.overhand.spark.jni.NativeApplication;
+import io.overhand.spark.jni.OverhandException;
+import org.apache.spark.SparkConf;
+import org.apache.spark.SparkEnv;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * The driver's side: registers the application when its first shuffle comes (its id is not known before), places
+ * shuffles, and deletes them. Any thread may call.
+ */
+public final class Driver {
+  private static final Logger LOG = LoggerFactory.getLogger(Driver.class);
+  private static final int MAX_APP_ID = 128;
+  private static final int MAX_PARTITIONS = 1 << 24;
+
+  private final SparkConf sparkConf;
+  private final OverhandConf conf;
+  private final String suffix = "-" + Integer.toHexString(ThreadLocalRandom.current().nextInt(1 << 24) | 1 << 24);
+  private final Set<Integer> placed = ConcurrentHashMap.newKeySet();
+
+  private NativeApplication application;
+  private boolean endpointStarted;
+  private boolean stopped;
+  private boolean warned;
+
+  /** A driver that has not registered. */
+  public Driver(SparkConf sparkConf, OverhandConf conf) {
+    this.sparkConf = sparkConf;
+    this.conf = conf;
+  }
+
+  /**
+   * Places a shuffle; nothing if it must go through Spark's own.
+   *
+   * @throws OverhandException if it can't be placed and that is not allowed
+   */
+  public synchronized Optional<byte[]> place(int shuffleId, int partitions) {
+    try {
+      if (partitions > MAX_PARTITIONS) {
+        throw new OverhandException(
+            ErrorKind.INVALID, partitions + " partitions are more than " + MAX_PARTITIONS, null);
+      }
+      if (application == null) {
+        register();
+      }
+      // A shuffle of no partition has no task that could use its place.
+      byte[] placement = application.placement(shuffleId, Math.max(partitions, 1));
+      placed.add(shuffleId);
+      return Optional.of(placement);
+    } catch (OverhandException e) {
+      // A secret that is wrong is a mistake to mend, not an outage to live through.
+      if (stopped || conf.fallback() == Fallback.NEVER || e.kind() == ErrorKind.DENIED) {
+        throw new OverhandException(
+            e.kind(), "shuffle " + shuffleId + " can't go through Overhand: " + e.getMessage(), e);
+      }
+      if (!warned) {
+        LOG.warn(
+            "Shuffle {} goes through Spark's own shuffle, because it can't go through Overhand: {}. The next ones will"
+                + " try again, without a further warning; {}=never makes this an error",
+            shuffleId,
+            e.getMessage(),
+            OverhandConf.FALLBACK.key());
+        warned = true;
+      } else {
+        LOG.info("Shuffle {} goes through Spark's own shuffle: {}", shuffleId, e.getMessage());
+      }
+      return Optional.empty();
+    }
+  }
+
+  /** Deletes a shuffle at the workers, if it was placed. A failure is logged: the data then goes with the application. */
+  public void remove(int shuffleId) {
+    NativeApplication registered;
+    synchronized (this) {
+      registered = application;
+    }
+    if (registered != null && placed.remove(shuffleId)) {
+      try {
+        registered.removeShuffle(shuffleId);
+      } catch (OverhandException e) {
+        LOG.warn("shuffle {} was not deleted, it goes with the application: {}", shuffleId, e.getMessage());
+      }
+    }
+  }
+
+  /** Ends the application. A failure is logged: the workers then delete the data when the lease expires. */
+  public synchronized void stop() {
+    stopped = true;
+    if (application != null) {
+      try {
+        application.close();
+      } catch (OverhandException e) {
+        LOG.warn("the application was not ended, its data goes when its lease expires: {}", e.getMessage());
+      }
+      application = null;
+    }
+  }
+
+  private void register() {
+    if (stopped) {
+      throw new OverhandException(ErrorKind.CLOSED, "the application has ended", null);
+    }
+    String app = appId(sparkConf.get("spark.app.id", "spark"), suffix);
+    application =
+        new NativeApplication(
+            conf.coordinators(), app, conf.tenant(), conf.registrationSecret(), conf.connectTimeoutMillis());
+    if (!endpointStarted) {
+      LostMapsEndpoint.start(SparkEnv.get().rpcEnv());
+      endpointStarted = true;
+    }
+    LOG.info("registered with Overhand as {}", app);
+  }
+
+  /** Spark's id, with every character that the servers don't allow replaced, and with the suffix. */
+  static String appId(String sparkId, String suffix) {
+    String safe = sparkId.replaceAll("[^A-Za-z0-9._-]", "-").replaceFirst("^\\.", "-");
+    return safe.substring(0, Math.min(safe.length(), MAX_APP_ID - suffix.length())) + suffix;
+  }
+}

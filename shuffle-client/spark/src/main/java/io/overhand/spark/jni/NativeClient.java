@@ -1,0 +1,72 @@
+package io.overhand.spark.jni;
+
+import io.overhand.spark.conf.OverhandConf;
+
+/** One per executor. Any thread may call. */
+public final class NativeClient implements AutoCloseable {
+  private final long writerMemory;
+  private final long readerMemory;
+  private long handle;
+
+  /**
+   * Starts a client for {@code slots} tasks at a time. {@code key} encrypts blocks; null for none.
+   *
+   * @throws OverhandException INVALID if a setting is out of bounds
+   */
+  public NativeClient(OverhandConf conf, byte[] key, int slots) {
+    NativeLibrary.load();
+    writerMemory = conf.writerMemory();
+    readerMemory = conf.readerMemory();
+    handle =
+        Native.clientOpen(
+            conf.codec().code(),
+            conf.zstdLevel(),
+            key,
+            writerMemory,
+            readerMemory,
+            slots,
+            conf.ioThreads() == 0 ? slots : conf.ioThreads(),
+            conf.connectTimeoutMillis());
+  }
+
+  /** A writer of one attempt's output. */
+  public synchronized NativeWriter writer(byte[] placement, int mapIndex, long attempt) {
+    return new NativeWriter(Native.writerOpen(handle, placement, mapIndex, attempt));
+  }
+
+  /** A reader of what {@code request} says. */
+  public synchronized NativeReader reader(byte[] placement, ReadRequest request) {
+    return new NativeReader(
+        Native.readerOpen(
+            handle,
+            placement,
+            request.startPartition(),
+            request.endPartition(),
+            request.startMap(),
+            request.endMap(),
+            request.expected()));
+  }
+
+  /** How many bytes of records one writer of a shuffle with so many partitions should collect for a batch. */
+  public synchronized long batchSize(int partitions) {
+    return Math.min(Native.clientBatchSize(handle, partitions), writerMemory / 4);
+  }
+
+  /** The most bytes that one writer holds. */
+  public long writerMemory() {
+    return writerMemory;
+  }
+
+  /** The most bytes that one reader holds. */
+  public long readerMemory() {
+    return readerMemory;
+  }
+
+  /** Stops it once its writers and readers are closed. */
+  @Override
+  public synchronized void close() {
+    long closed = handle;
+    handle = 0;
+    Native.clientClose(closed);
+  }
+}

@@ -1,0 +1,158 @@
+package io.overhand.spark.read;
+
+import io.overhand.spark.driver.LostMaps;
+import io.overhand.spark.driver.LostMapsEndpoint;
+import io.overhand.spark.driver.MapOutputs;
+import io.overhand.spark.jni.DataLostException;
+import io.overhand.spark.jni.ErrorKind;
+import io.overhand.spark.jni.NativeReader;
+import io.overhand.spark.jni.OverhandException;
+import org.apache.spark.SparkEnv;
+import org.apache.spark.TaskContext;
+import org.apache.spark.shuffle.FetchFailedException;
+import org.apache.spark.shuffle.ShuffleReadMetricsReporter;
+import org.apache.spark.unsafe.Platform;
+
+/**
+ * The native reader of one task, with Spark's metrics and Spark's failures: what is lost is told to the driver, and then
+ * thrown as the exception that makes Spark run those map tasks again.
+ */
+final class Input implements Batches, AutoCloseable {
+  private final int shuffleId;
+  private final int startPartition;
+  private final Expected expected;
+  private final TaskContext context;
+  private final ShuffleReadMetricsReporter metrics;
+  private final NativeReader reader;
+  private final ReaderMemory memory;
+  private final Thread owner = Thread.currentThread();
+
+  private final long[] stats = new long[4];
+  private long bytesCounted;
+  private long blocksCounted;
+  private long waitCounted;
+  private long items;
+  private boolean ended;
+  private boolean closed;
+
+  Input(
+      int shuffleId,
+      int startPartition,
+      Expected expected,
+      TaskContext context,
+      ShuffleReadMetricsReporter metrics,
+      NativeReader reader,
+      ReaderMemory memory) {
+    this.shuffleId = shuffleId;
+    this.startPartition = startPartition;
+    this.expected = expected;
+    this.context = context;
+    this.metrics = metrics;
+    this.reader = reader;
+    this.memory = memory;
+  }
+
+  @Override
+  public synchronized boolean next() {
+    if (ended || closed) {
+      return false;
+    }
+    if (Thread.currentThread() == owner) {
+      context.killTaskIfInterrupted();
+    }
+    try {
+      do {
+        if (!reader.next()) {
+          ended = true;
+          count();
+          context.taskMetrics().mergeShuffleReadMetrics();
+          return false;
+        }
+      } while (reader.items() == 0);
+    } catch (OverhandException e) {
+      throw asSparkFailure(e);
+    }
+    items += reader.items();
+    count();
+    return true;
+  }
+
+  @Override
+  public long address() {
+    return reader.address();
+  }
+
+  @Override
+  public long end() {
+    return reader.address() + reader.length();
+  }
+
+  @Override
+  public long items() {
+    return items;
+  }
+
+  @Override
+  public void recordsRead(long records) {
+    metrics.incRecordsRead(records);
+  }
+
+  /** Gives all memory back; there is no next batch. */
+  @Override
+  public synchronized void close() {
+    if (closed) {
+      return;
+    }
+    closed = true;
+    try {
+      if (!ended) {
+        count();
+        context.taskMetrics().mergeShuffleReadMetrics();
+      }
+    } finally {
+      try {
+        reader.close();
+      } finally {
+        memory.close();
+      }
+    }
+  }
+
+  private void count() {
+    reader.stats(stats);
+    metrics.incRemoteBytesRead(stats[0] - bytesCounted);
+    metrics.incRemoteBlocksFetched(stats[1] - blocksCounted);
+    metrics.incFetchWaitTime((stats[2] - waitCounted) / 1_000_000);
+    bytesCounted = stats[0];
+    blocksCounted = stats[1];
+    // What is less than a millisecond is counted with the next batch.
+    waitCounted = stats[2] - (stats[2] - waitCounted) % 1_000_000;
+  }
+
+  private RuntimeException asSparkFailure(OverhandException e) {
+    DataLostException lost = null;
+    if (e instanceof DataLostException) {
+      lost = (DataLostException) e;
+    } else if (e.kind() == ErrorKind.NOT_FOUND || e.kind() == ErrorKind.STALE) {
+      // The worker doesn't know the shuffle any more: nothing of it is left there.
+      lost = new DataLostException(e.getMessage(), expected.mapIndexes(), expected.attempts());
+    }
+    if (lost == null || lost.mapIndexes().length == 0) {
+      return e;
+    }
+    int[] mapIndexes = lost.mapIndexes();
+    long[] attempts = lost.attempts();
+    LostMapsEndpoint.report(new LostMaps(shuffleId, mapIndexes, attempts), SparkEnv.get().conf());
+    // Spark takes the failure from the making of this exception, on this thread, and wants it thrown at once.
+    Platform.throwException(
+        new FetchFailedException(
+            MapOutputs.location(shuffleId, mapIndexes[0], attempts[0]),
+            shuffleId,
+            attempts[0],
+            mapIndexes[0],
+            startPartition,
+            e.getMessage(),
+            e));
+    throw new AssertionError(e);
+  }
+}
