@@ -4,6 +4,7 @@ import io.overhand.spark.conf.OverhandConf;
 
 /** One per executor. Any thread may call. */
 public final class NativeClient implements AutoCloseable {
+  private final Stragglers stragglers = new Stragglers();
   private final long writerMemory;
   private final long readerMemory;
   private long handle;
@@ -36,6 +37,7 @@ public final class NativeClient implements AutoCloseable {
 
   /** A reader of what {@code request} says. */
   public synchronized NativeReader reader(byte[] placement, ReadRequest request) {
+    stragglers.closeUnreachable();
     return new NativeReader(
         Native.readerOpen(
             handle,
@@ -45,6 +47,11 @@ public final class NativeClient implements AutoCloseable {
             request.startMap(),
             request.endMap(),
             request.expected()));
+  }
+
+  /** Closes {@code reader} when {@code user}, whose thread may still look at its memory, is unreachable. */
+  public void closeLater(NativeReader reader, Object user) {
+    stragglers.add(user, reader);
   }
 
   /** How many bytes of records one writer of a shuffle with so many partitions should collect for a batch. */

@@ -20,6 +20,7 @@ import scala.collection.Iterator;
 final class Expected {
   private long[] numbers = new long[64];
   private int length;
+  private long bytes;
 
   private Expected() {}
 
@@ -40,6 +41,7 @@ final class Expected {
         Tuple3<BlockId, Object, Object> piece = pieces.next();
         ShuffleBlockId block = (ShuffleBlockId) piece._1();
         expected.add(block.reduceId(), (Integer) piece._3(), block.mapId());
+        expected.bytes += (Long) piece._2();
       }
     }
     return expected;
@@ -48,6 +50,11 @@ final class Expected {
   /** How many pieces there are. */
   int count() {
     return length / 2;
+  }
+
+  /** About how many bytes they have as stored. */
+  long bytes() {
+    return bytes;
   }
 
   /** Two numbers for each piece, as the native reader wants them. */

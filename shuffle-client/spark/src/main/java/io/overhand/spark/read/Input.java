@@ -5,6 +5,7 @@ import io.overhand.spark.driver.LostMapsEndpoint;
 import io.overhand.spark.driver.MapOutputs;
 import io.overhand.spark.jni.DataLostException;
 import io.overhand.spark.jni.ErrorKind;
+import io.overhand.spark.jni.NativeClient;
 import io.overhand.spark.jni.NativeReader;
 import io.overhand.spark.jni.OverhandException;
 import org.apache.spark.SparkEnv;
@@ -17,15 +18,17 @@ import org.apache.spark.unsafe.Platform;
  * The native reader of one task, with Spark's metrics and Spark's failures: what is lost is told to the driver, and then
  * thrown as the exception that makes Spark run those map tasks again.
  */
-final class Input implements Batches, AutoCloseable {
+final class Input implements Batches {
   private final int shuffleId;
   private final int startPartition;
   private final Expected expected;
   private final TaskContext context;
   private final ShuffleReadMetricsReporter metrics;
+  private final NativeClient client;
   private final NativeReader reader;
   private final ReaderMemory memory;
   private final Thread owner = Thread.currentThread();
+  private boolean sharedWithAnotherThread;
 
   private final long[] stats = new long[4];
   private long bytesCounted;
@@ -41,6 +44,7 @@ final class Input implements Batches, AutoCloseable {
       Expected expected,
       TaskContext context,
       ShuffleReadMetricsReporter metrics,
+      NativeClient client,
       NativeReader reader,
       ReaderMemory memory) {
     this.shuffleId = shuffleId;
@@ -48,17 +52,23 @@ final class Input implements Batches, AutoCloseable {
     this.expected = expected;
     this.context = context;
     this.metrics = metrics;
+    this.client = client;
     this.reader = reader;
     this.memory = memory;
   }
 
   @Override
   public synchronized boolean next() {
-    if (ended || closed) {
+    if (closed) {
+      throw new OverhandException(ErrorKind.CLOSED, "the task that reads this shuffle has ended", null);
+    }
+    if (ended) {
       return false;
     }
     if (Thread.currentThread() == owner) {
       context.killTaskIfInterrupted();
+    } else {
+      sharedWithAnotherThread = true;
     }
     try {
       do {
@@ -97,9 +107,11 @@ final class Input implements Batches, AutoCloseable {
     metrics.incRecordsRead(records);
   }
 
-  /** Gives all memory back; there is no next batch. */
-  @Override
-  public synchronized void close() {
+  /**
+   * Gives all memory back when the task ends. If another thread has read from {@code records}, the memory that rows may
+   * still be looked at in stays until {@code records} is unreachable.
+   */
+  synchronized void close(Object records) {
     if (closed) {
       return;
     }
@@ -110,10 +122,11 @@ final class Input implements Batches, AutoCloseable {
         context.taskMetrics().mergeShuffleReadMetrics();
       }
     } finally {
-      try {
+      memory.close();
+      if (sharedWithAnotherThread) {
+        client.closeLater(reader, records);
+      } else {
         reader.close();
-      } finally {
-        memory.close();
       }
     }
   }

@@ -92,7 +92,7 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
     TaskCompletionListener close =
         ended -> {
           finish.run();
-          input.close();
+          input.close(records);
         };
     context.addTaskCompletionListener(close);
     return records;
@@ -100,7 +100,7 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
 
   private Input open(Expected expected) {
     ReadRequest request = new ReadRequest(startPartition, endPartition, startMap, endMap, expected.numbers());
-    ReaderMemory memory = ReaderMemory.of(context, client.readerMemory());
+    ReaderMemory memory = ReaderMemory.of(context, expected.bytes(), client.readerMemory());
     try {
       return new Input(
           handle.shuffleId(),
@@ -108,6 +108,7 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
           expected,
           context,
           metrics,
+          client,
           client.reader(handle.placement(), request),
           memory);
     } catch (RuntimeException e) {

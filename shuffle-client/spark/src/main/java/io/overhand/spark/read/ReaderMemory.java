@@ -7,19 +7,25 @@ import org.apache.spark.memory.MemoryMode;
 
 /** A reader's memory in the books of Spark's memory manager, where that manages memory outside the heap. */
 final class ReaderMemory implements AutoCloseable {
+  /** What even the smallest read needs: a decoded block, and one on its way. */
+  private static final long LEAST = 1 << 20;
+
   private final Account account;
 
   private ReaderMemory(Account account) {
     this.account = account;
   }
 
-  /** Asks for {@code bytes}; a reader that gets less goes on, since what it has on the way can't be called back. */
-  static ReaderMemory of(TaskContext context, long bytes) {
+  /**
+   * Asks for what a reader of {@code stored} bytes holds, {@code most} at most. A reader that gets less goes on: what it
+   * has on the way can't be called back.
+   */
+  static ReaderMemory of(TaskContext context, long stored, long most) {
     if (!SparkEnv.get().conf().getBoolean("spark.memory.offHeap.enabled", false)) {
       return new ReaderMemory(null);
     }
     Account account = new Account(context);
-    account.acquireMemory(bytes);
+    account.acquireMemory(Math.min(most, LEAST + 2 * stored));
     return new ReaderMemory(account);
   }
 

@@ -5,8 +5,8 @@ import org.apache.spark.unsafe.Platform;
 
 /**
  * Memory outside the heap that a map task packs its records into: {@code [partition][length][bytes]}, one after another
- * in chunks. The first chunk is small, each further one is twice as large, and a batch that has reached its budget is
- * handed over. A record lies in one chunk.
+ * in chunks. The first chunk is small, each further one is twice as large while the budget allows, and a batch that has
+ * reached its budget is handed over. A record lies in one chunk.
  *
  * <p>There are two ways in: {@link #add} for records whose length is known, and {@link #begin}, {@link #write} and
  * {@link #end} for those that are still being serialized.
@@ -136,6 +136,8 @@ public final class Arena {
     position = chunk[0];
     limit = chunk[0] + chunk[1];
     open = full ? chunk[1] : open + chunk[1];
-    nextChunk = Math.min(2 * nextChunk, LARGEST_CHUNK);
+    if (!full) {
+      nextChunk = Math.min(2 * nextChunk, LARGEST_CHUNK);
+    }
   }
 }
