@@ -1,0 +1,135 @@
+package io.overhand.oracle;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.FileVisitResult;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.SimpleFileVisitor;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+
+/** One {@code overhand standalone} process with a data folder of its own. */
+final class OverhandServer implements AutoCloseable {
+    private static final ObjectMapper JSON = new ObjectMapper();
+
+    private final Path binary;
+    private final Path dataDir;
+    private final Path log;
+    private final List<String> flags;
+    private Process process;
+    private String coordinators;
+
+    /** Starts the server on ports of its choice. */
+    OverhandServer(Path binary, Path dataDir, Path log, List<String> flags) throws IOException {
+        this.binary = binary;
+        this.dataDir = dataDir;
+        this.log = log;
+        this.flags = flags;
+        start("127.0.0.1:0");
+    }
+
+    /** What spark.overhand.coordinators takes. */
+    String coordinators() {
+        return coordinators;
+    }
+
+    private void start(String listen) throws IOException {
+        List<String> command = new ArrayList<>(List.of(
+            binary.toString(), "standalone", "--data-dir", dataDir.toString(), "--listen", listen));
+        command.addAll(flags);
+        process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
+        // One line on stdout says that it is ready; none means that it ended.
+        String ready = process.inputReader().readLine();
+        if (ready == null) {
+            throw new IOException("the server ended before it was ready, see " + log);
+        }
+        coordinators = JSON.readTree(dataDir.resolve("endpoints.json").toFile()).get("control").asText();
+    }
+
+    /** Ends the process by SIGKILL, forgets everything that it stored, and starts another at the same addresses. */
+    void restartEmpty() throws IOException, InterruptedException {
+        process.destroyForcibly().waitFor();
+        String address = coordinators;
+        deleteTree(dataDir);
+        Files.createDirectories(dataDir);
+        start(address);
+    }
+
+    /** Ends the process by SIGKILL and starts another on the same data and addresses. */
+    void restartAfterKill() throws IOException, InterruptedException {
+        process.destroyForcibly().waitFor();
+        start(coordinators);
+    }
+
+    /** What {@code overhand status --json} says. */
+    JsonNode status() throws IOException, InterruptedException {
+        Process status = new ProcessBuilder(binary.toString(), "status", "--coordinator", coordinators, "--json")
+            .redirectError(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
+        byte[] out = status.getInputStream().readAllBytes();
+        if (status.waitFor() != 0) {
+            throw new IOException("overhand status ended with " + status.exitValue() + ", see " + log);
+        }
+        return JSON.readTree(out);
+    }
+
+    /** How many applications the server knows. */
+    int applications() throws IOException, InterruptedException {
+        return status().get("applications").size();
+    }
+
+    /** How many shuffles the server holds. */
+    int shuffles() throws IOException, InterruptedException {
+        int shuffles = 0;
+        for (JsonNode application : status().get("applications")) {
+            shuffles += application.get("shuffles").asInt();
+        }
+        return shuffles;
+    }
+
+    /** The segment files on the server's disk. */
+    List<Path> segments() throws IOException {
+        List<Path> found = new ArrayList<>();
+        Files.walkFileTree(dataDir, new SimpleFileVisitor<>() {
+            @Override
+            public FileVisitResult visitFile(Path file, BasicFileAttributes attributes) {
+                if (file.getFileName().toString().endsWith(".seg")) {
+                    found.add(file);
+                }
+                return FileVisitResult.CONTINUE;
+            }
+
+            @Override
+            public FileVisitResult visitFileFailed(Path file, IOException e) {
+                return FileVisitResult.CONTINUE; // deleted while we were looking
+            }
+        });
+        return found;
+    }
+
+    @Override
+    public void close() {
+        process.destroy();
+        try {
+            if (!process.waitFor(30, TimeUnit.SECONDS)) {
+                process.destroyForcibly();
+            }
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    private static void deleteTree(Path root) throws IOException {
+        try (Stream<Path> paths = Files.walk(root)) {
+            for (Path path : paths.sorted(Comparator.reverseOrder()).toList()) {
+                Files.delete(path);
+            }
+        }
+    }
+}
