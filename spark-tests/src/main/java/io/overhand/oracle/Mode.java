@@ -10,11 +10,12 @@ import org.apache.spark.serializer.KryoSerializer;
  * A way in which a table of jobs is run through Overhand.
  *
  * @param conf what is configured otherwise than by default
+ * @param twoHosts whether the executors must seem to be on two hosts
  * @param flags flags of the server
  * @param service what there is of a server
  * @param jobs the jobs to run
  */
-record Mode(String name, Map<String, String> conf, List<String> flags, Service service, List<Job> jobs) {
+record Mode(String name, Map<String, String> conf, boolean twoHosts, List<String> flags, Service service, List<Job> jobs) {
     /** Whether there is a server, and what is expected if there is none. */
     enum Service {
         RUNNING,
@@ -43,25 +44,29 @@ record Mode(String name, Map<String, String> conf, List<String> flags, Service s
             running("kryo", Map.of("spark.serializer", KryoSerializer.class.getName(), "spark.kryoserializer.buffer.max", "512m"), List.of(),
                 RddJobs.all().stream().filter(job -> !job.is(Job.Trait.LARGE) && !job.name().endsWith("-java")).toList()),
             running("task-failures", Map.of(), List.of(), TaskFailureJobs.all()),
-            running("speculation", Map.of("spark.speculation", "true", "spark.speculation.interval", "50ms", "spark.speculation.multiplier", "1.1",
-                "spark.speculation.quantile", "0.5"), List.of(), TaskFailureJobs.speculative()),
+            onTwoHosts("speculation", Map.of("spark.speculation", "true", "spark.speculation.interval", "50ms", "spark.speculation.multiplier", "1.1",
+                "spark.speculation.quantile", "0.5"), TaskFailureJobs.speculative()),
             running("damage", Map.of(), tiny, ServiceJobs.damaged()),
             running("durable", Map.of(), List.of("--durability", "disk"), ServiceJobs.durable()),
             running("deletion", Map.of(), tiny, ServiceJobs.deleted()),
             running("dynamic-allocation", Map.of("spark.dynamicAllocation.enabled", "true", "spark.dynamicAllocation.minExecutors", "0",
                 "spark.dynamicAllocation.maxExecutors", "2", "spark.dynamicAllocation.executorIdleTimeout", "1s",
                 "spark.dynamicAllocation.schedulerBacklogTimeout", "100ms"), List.of(), ServiceJobs.dynamic()),
-            new Mode("no-server-auto", Map.of("spark.overhand.fallback", "auto"), List.of(), Service.NONE_AND_FALLBACK, core),
-            new Mode("no-server-never", Map.of("spark.overhand.fallback", "never"), List.of(), Service.NONE_AND_FAILURE, core.subList(0, 1)));
+            new Mode("no-server-auto", Map.of("spark.overhand.fallback", "auto"), false, List.of(), Service.NONE_AND_FALLBACK, core),
+            new Mode("no-server-never", Map.of("spark.overhand.fallback", "never"), false, List.of(), Service.NONE_AND_FAILURE, core.subList(0, 1)));
     }
 
     private static Mode running(String name, Map<String, String> conf, List<String> flags, List<Job> jobs) {
         Map<String, String> all = new HashMap<>(conf);
         all.put("spark.overhand.fallback", "never");
-        return new Mode(name, all, flags, Service.RUNNING, jobs);
+        return new Mode(name, all, false, flags, Service.RUNNING, jobs);
+    }
+
+    private static Mode onTwoHosts(String name, Map<String, String> conf, List<Job> jobs) {
+        return new Mode(name, running(name, conf, List.of(), jobs).conf(), true, List.of(), Service.RUNNING, jobs);
     }
 
     Mode only(List<Job> some) {
-        return new Mode(name, conf, flags, service, some);
+        return new Mode(name, conf, twoHosts, flags, service, some);
     }
 }

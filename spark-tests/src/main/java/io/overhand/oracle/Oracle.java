@@ -121,6 +121,16 @@ public final class Oracle {
     }
 
     private void runJobs(Mode mode, Map<String, String> conf, Optional<OverhandServer> server, List<String> failures) throws Exception {
+        try (TwoHosts cluster = mode.twoHosts() ? new TwoHosts(scratch) : null) {
+            if (cluster != null) {
+                conf.put("spark.master", cluster.url());
+            }
+            runJobsOnCluster(mode, conf, server, failures);
+        }
+    }
+
+    private void runJobsOnCluster(Mode mode, Map<String, String> conf, Optional<OverhandServer> server, List<String> failures)
+            throws Exception {
         try (Warnings warnings = new Warnings();
                 Session session = new Session(mode.name(), conf, scratch, mode.service() == Mode.Service.RUNNING, server)) {
             for (Job job : mode.jobs()) {
@@ -172,7 +182,6 @@ public final class Oracle {
                 problems.add(counts.redone() + " map tasks redone");
             }
         }
-        System.out.println(counts);
         boolean disturbed = job.is(Job.Trait.LOSES_EXECUTORS) || job.is(Job.Trait.LOSES_OUTPUTS) || job.is(Job.Trait.REPEATS_TASKS);
         if (job.is(Job.Trait.LOSES_EXECUTORS) && counts.executorsLost() == 0) {
             problems.add("no executor was lost");

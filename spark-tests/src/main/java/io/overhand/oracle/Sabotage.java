@@ -68,9 +68,9 @@ record Sabotage(String folder, boolean on) implements Serializable {
     }
 
     /** Reports, as a reader would that met no copy of it, that the output of a map task is lost. */
-    static RuntimeException loseMapOutput(int shuffle, int map) {
+    static RuntimeException loseMapOutput(int shuffle, int map, int partitions) {
         Iterator<Tuple2<BlockManagerId, scala.collection.Seq<Tuple3<BlockId, Object, Object>>>> sizes =
-            SparkEnv.get().mapOutputTracker().getMapSizesByExecutorId(shuffle, map, map + 1, 0, 1 << 20);
+            SparkEnv.get().mapOutputTracker().getMapSizesByExecutorId(shuffle, map, map + 1, 0, partitions);
         BlockManagerId location = sizes.next()._1;
         return Sabotage.<RuntimeException>unchecked(
             new FetchFailedException(location, shuffle, -1L, map, TaskContext.getPartitionId(), "lost on purpose", null));

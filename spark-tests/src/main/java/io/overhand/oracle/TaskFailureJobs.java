@@ -159,7 +159,7 @@ final class TaskFailureJobs {
         int shuffle = shuffleOf(shuffled);
         return Digest.of(shuffled.map(t -> t).mapPartitions(part -> {
             if (TaskContext.getPartitionId() == 3 && sabotage.once("lost")) {
-                throw Sabotage.loseMapOutput(shuffle, 5);
+                throw Sabotage.loseMapOutput(shuffle, 5, 4);
             }
             return part;
         }));
@@ -200,7 +200,7 @@ final class TaskFailureJobs {
                 int before = session.context().sc().newShuffleId();
                 MapPartitionsFunction<Row, Row> losesRoundRobin = part -> {
                     if (TaskContext.get().stageAttemptNumber() > 0 && sabotage.once("lost the round robin")) {
-                        throw Sabotage.loseMapOutput(before + 2, 2);
+                        throw Sabotage.loseMapOutput(before + 2, 2, 4);
                     }
                     return part;
                 };
@@ -225,7 +225,7 @@ final class TaskFailureJobs {
             for (int other = 0; other < 3; other++) {
                 sabotage.awaitMark("read " + other + " 0", 60);
             }
-            throw Sabotage.loseMapOutput(shuffle, map);
+            throw Sabotage.loseMapOutput(shuffle, map, 4);
         }
         return records;
     }
