@@ -1,24 +1,24 @@
 //! The memory that a worker keeps blocks in: one budget, one pool.
+//!
+//! - [`Budget`]: how many bytes may be held at once; who finds none left waits in order of arrival.
+//! - [`Pool`]: recycled memory in size classes. Touching fresh memory is the dearest thing on the way of a byte, so
+//!   memory that was used once is kept for the next frame.
+//! - [`PooledBuf`]: a frame's memory together with its permit. Dropping it gives back both.
+//!
+//! # Invariants
+//! - Permits held never exceed the budget, and all come back: a permit lives in the buffer that it pays for.
+//! - Memory held and memory kept for reuse together never exceed the budget: when sizes shift, kept memory of other
+//!   classes is returned to the system first. What comes on top is page rounding: at most one huge page (2 MiB) per
+//!   size class in use.
 
-use std::ops::{Deref, DerefMut};
+mod budget;
+mod buf;
+mod classes;
+mod pool;
 
-/// Memory for one frame, of exactly the length that was asked for, which holds its permit of the budget until it is
-/// dropped. It is recycled: what is in it before it is written is stale, so never show more than was read into it.
-#[derive(Debug)]
-pub struct PooledBuf {
-    bytes: Box<[u8]>,
-}
+pub use budget::{Budget, Permit};
+pub use buf::PooledBuf;
+pub use pool::Pool;
 
-impl Deref for PooledBuf {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-impl DerefMut for PooledBuf {
-    fn deref_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
-    }
-}
+#[cfg(test)]
+mod tests;

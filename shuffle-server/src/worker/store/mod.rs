@@ -1,273 +1,308 @@
-//! What a worker keeps: applications, their shuffles, their shards.
+//! What a worker keeps: applications, their shuffles, their shards, in memory and on disk. No network in it.
+//!
+//! # Layout
+//! - [`Store`]: the whole, with one method for each thing that is asked of a worker.
+//! - `apps`: applications → shuffles → `shard`s, and the tombstones of shuffles that were removed.
+//! - `shard`: one epoch of one shard: how far each attempt came, and a list of `table`s.
+//! - `memtable`: the table that takes frames, and sealed ones; `frame`: a checked frame and its blocks.
+//! - `flusher` and `flush`: which shards become segments when, and how.
+//! - [`Cursor`]: a fetch under way.
+//! - `recovery`: what is found at start; `removal`: what goes.
+//!
+//! # A push, step by step
+//! 1. [`Store::reserve`] waits for memory, in order of arrival, before the body is read.
+//! 2. [`Store::push`] finds the shard and looks whether the frame is the attempt's next (a repeat is done here), checks
+//!    every block outside of any lock, and gives the frame to the shard's memtable. A FIN must match what came.
+//! 3. With [`Durability::Disk`] a FIN waits for the shard's next flush; all that come meanwhile wait for the same one.
+//!
+//! # A table's life
+//! Memtable → sealed (a fetch needs its order, memory is short, it got large, or the store closes) → segment. A sealed
+//! memtable and its segment have the same blocks in the same order, so a cursor goes on in one where it was in the other.
+//! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement.
+//!
+//! # Locks
+//! In this order: the flusher's queue, applications, shuffles, shards, a table. None is held while a block is checked,
+//! sorted, read or written. A shard's `flushing` is taken before all of them, by flushes and removals only.
 
-use std::{fs::File, io, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+mod apps;
+mod core;
+mod cursor;
+mod flush;
+mod flusher;
+mod frame;
+mod memtable;
+mod metrics;
+mod open;
+mod recovery;
+mod removal;
+mod settings;
+mod shard;
+mod stats;
+mod table;
+
+use std::{
+    sync::{Arc, atomic::Ordering},
+    thread::JoinHandle,
+    time::Instant,
+};
 
 use overhand_common::{
-    Result,
+    Error, ErrorKind, Result,
     ids::{AppId, WorkerId},
     message::{Fetch, Push},
 };
+use parking_lot::Mutex;
 
-use crate::memory::PooledBuf;
+use self::{
+    core::{Core, blocking, closed},
+    shard::Taken,
+};
+pub use self::{
+    cursor::{Cursor, Piece},
+    frame::Slice,
+    metrics::Metrics,
+    settings::{Durability, Settings},
+    stats::{AppStats, Description, DiskStats, ShuffleStats, Usage},
+};
+use crate::{
+    disk::Health,
+    memory::{Pool, PooledBuf},
+};
 
-/// What an acknowledged FIN means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// The attempt is in this worker's memory: it survives a clean shutdown, not a crash.
-    #[default]
-    Memory,
-    /// The attempt's blocks are in synced segments and its commit is in the index: it survives a crash.
-    Disk,
+/// The storage of a worker. Dropping it without [`Store::close`] is like a crash.
+pub struct Store {
+    core: Arc<Core>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
-
-/// How a store is set up.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The data folders, at least one; each is created if only its last part is missing.
-    pub data_dirs: Vec<PathBuf>,
-    /// Bytes of memory for blocks.
-    pub memory_budget: u64,
-    /// Bytes in use from which memtables are flushed, the largest first.
-    pub high_mark: u64,
-    /// Bytes in use down to which they are flushed.
-    pub low_mark: u64,
-    /// Bytes from which a shard's memtable is flushed whatever the memory.
-    pub memtable_max: u64,
-    /// What an acknowledged FIN means.
-    pub durability: Durability,
-    /// Bytes that are left free on each data folder's file system.
-    pub disk_reserve: u64,
-    /// Threads that write segments.
-    pub flush_threads: usize,
-    /// How often the data folders are probed for free space and for being writable.
-    pub probe_interval: Duration,
-}
-
-impl Settings {
-    /// The defaults for these folders and this much memory.
-    pub fn new(data_dirs: Vec<PathBuf>, memory_budget: u64) -> Self {
-        Self {
-            data_dirs,
-            memory_budget,
-            high_mark: memory_budget / 100 * 80,
-            low_mark: memory_budget / 100 * 60,
-            memtable_max: (256 << 20).min(memory_budget / 4),
-            durability: Durability::Memory,
-            disk_reserve: 1 << 30,
-            flush_threads: 2,
-            probe_interval: Duration::from_secs(5),
-        }
-    }
-}
-
-/// The store's metrics, made once from the recorder that it is given.
-#[derive(Clone)]
-pub struct Metrics {}
-
-impl Metrics {
-    /// Registers and describes the metrics.
-    pub fn new(_recorder: &dyn metrics::Recorder) -> Self {
-        Self {}
-    }
-}
-
-/// Memory and disk, all folders together, in bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Usage {
-    /// Permits that are out.
-    pub memory_used: u64,
-    /// All permits.
-    pub memory_budget: u64,
-    /// Bytes in segments.
-    pub disk_used: u64,
-    /// Bytes that may still be written: free space without the reserve, of the folders that take data.
-    pub disk_free: u64,
-}
-
-/// What there is, for `overhand status`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Description {
-    /// The data folders, as they were given.
-    pub disks: Vec<DiskStats>,
-    /// The applications by id.
-    pub apps: Vec<AppStats>,
-}
-
-/// A data folder.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DiskStats {
-    /// The folder.
-    pub path: PathBuf,
-    /// Bytes free on its file system.
-    pub free: u64,
-    /// Bytes in segments.
-    pub used: u64,
-    /// `ok`, or what is wrong.
-    pub state: String,
-}
-
-/// An application's data.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AppStats {
-    /// The application.
-    pub app: AppId,
-    /// Its shuffles by number.
-    pub shuffles: Vec<ShuffleStats>,
-}
-
-/// A shuffle's data here.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ShuffleStats {
-    /// The shuffle.
-    pub shuffle: u32,
-    /// Its partitions.
-    pub partitions: u32,
-    /// Its shards, here or elsewhere.
-    pub shards: u32,
-    /// Bytes in memtables.
-    pub memory_bytes: u64,
-    /// Bytes in segments.
-    pub disk_bytes: u64,
-    /// Blocks in both.
-    pub blocks: u64,
-    /// Attempts that were committed, counted once per shard.
-    pub commits: u64,
-}
-
-/// Blocks of a frame in memory; keeps the frame's memory while it lives.
-#[derive(Debug, Clone)]
-pub struct Slice {
-    frame: Arc<PooledBuf>,
-    range: Range<u32>,
-}
-
-impl AsRef<[u8]> for Slice {
-    fn as_ref(&self) -> &[u8] {
-        &self.frame[self.range.start as usize..self.range.end as usize]
-    }
-}
-
-/// The next part of what a fetch gives: whole blocks, [`overhand_common::message::MAX_BODY`] bytes at most.
-#[derive(Debug)]
-pub enum Piece {
-    /// Blocks in memory, to be sent in this order.
-    Memory(Vec<Slice>),
-    /// Blocks in a segment; the file may be unlinked meanwhile, it is readable as long as it is held.
-    File {
-        /// The segment.
-        file: Arc<File>,
-        /// The bytes of it.
-        range: Range<u64>,
-    },
-}
-
-impl Piece {
-    /// Bytes in it.
-    pub fn len(&self) -> u64 {
-        match self {
-            Piece::Memory(slices) => slices.iter().map(|slice| slice.range.len() as u64).sum(),
-            Piece::File { range, .. } => range.end - range.start,
-        }
-    }
-
-    /// Whether there are none: never in a piece that a cursor returned.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
-
-/// A fetch under way. It pins no memory between pieces.
-pub struct Cursor {}
-
-impl Cursor {
-    /// The next piece: at most `max_bytes`, but at least one block. `None` when everything was given.
-    /// `DataLost` when blocks that may have been in range are gone: it comes after everything that is still there,
-    /// so that a reader who holds all that it expected can go on.
-    pub async fn next(&mut self, max_bytes: usize) -> Result<Option<Piece>> {
-        let _ = max_bytes;
-        todo!()
-    }
-
-    /// Reports that the file of the piece that [`Cursor::next`] returned last can't be read: it is taken for lost, and
-    /// its folder is probed.
-    pub fn read_failed(&self, error: &io::Error) {
-        let _ = error;
-        todo!()
-    }
-}
-
-/// The storage of a worker.
-pub struct Store {}
 
 impl Store {
-    /// Opens the data folders and recovers what is in them. It blocks: call it before serving, or on a blocking thread.
-    pub fn open(settings: Settings, metrics: Metrics) -> Result<Arc<Store>> {
-        let _ = (settings, metrics);
-        todo!()
-    }
-
     /// Who this is: the id stays with the folders, the incarnation grows with every start that does not serve
     /// everything that was acknowledged.
     pub fn worker_id(&self) -> WorkerId {
-        todo!()
+        self.core.worker
     }
 
-    /// Waits, in order of arrival, until there is memory for a frame of `len` bytes in `blocks` blocks (the numbers of
-    /// the message's header, after [`overhand_common::message::Header::decode`]). `Backpressure` when memory is full and no data folder can
-    /// take anything, `Closed` after [`Store::close`].
+    /// Waits, in order of arrival, until there is memory for a frame of `len` bytes in `blocks` blocks: the numbers of
+    /// the message's header. `Backpressure` when memory is full and no data folder can take anything, `Closed` after
+    /// [`Store::close`].
     pub async fn reserve(&self, len: usize, blocks: u32) -> Result<PooledBuf> {
-        let _ = (len, blocks);
-        todo!()
+        let core = &*self.core;
+        let charge = Pool::charge(len, blocks as usize * frame::BLOCK_OVERHEAD)?;
+        let permit = match core.pool.budget().try_acquire(charge) {
+            Some(permit) => permit,
+            None => self.wait_for_memory(charge).await?,
+        };
+        core.pool.take(len, permit)
+    }
+
+    async fn wait_for_memory(&self, charge: u32) -> Result<crate::memory::Permit> {
+        let core = &*self.core;
+        core.metrics.memory_waits.increment(1);
+        let began = Instant::now();
+        let mut stalled = core.stalled.subscribe();
+        let permit = core.pool.budget().acquire(charge);
+        let mut permit = std::pin::pin!(permit);
+        // Once polled it is counted as wanted; then the flusher is told.
+        let permit = tokio::select! {
+            biased;
+            permit = &mut permit => permit,
+            () = async { core.queue.wake() } => tokio::select! {
+                biased;
+                permit = permit => permit,
+                _ = stalled.wait_for(|stalled| *stalled) => Err(Error::new(
+                    ErrorKind::Backpressure,
+                    "memory is full and no data folder takes data: all are full or failed",
+                )),
+            },
+        };
+        core.metrics.memory_wait_seconds.record(began.elapsed().as_secs_f64());
+        permit
     }
 
     /// Checks and keeps a frame; `body` is exactly what followed the head, `blocks` the number in the header.
     /// When it returns, the frame may be acknowledged.
     pub async fn push(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<()> {
-        let _ = (app, push, body, blocks);
-        todo!()
+        let core = &*self.core;
+        let taken = self.take(app, push, body, blocks);
+        let (shard, taken) = taken.inspect_err(|_| core.metrics.refused_frames.increment(1))?;
+        if taken == Taken::Sealed {
+            core.queue.push(&shard);
+        } else if core.pressed() {
+            core.queue.wake();
+        }
+        if push.fin.is_some()
+            && core.settings.durability == Durability::Disk
+            && let Some(flushed) = shard.wait_indexed(push.attempt)?
+        {
+            core.queue.push(&shard);
+            return flushed.await.map_err(|_| closed())?;
+        }
+        Ok(())
+    }
+
+    /// Finds the shard, and gives it the frame if it has not got it yet.
+    fn take(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<(Arc<shard::Shard>, Taken)> {
+        let core = &*self.core;
+        let shard = self.open_shard(app, push)?;
+        if shard.has(push)? {
+            core.metrics.repeated_frames.increment(1);
+            return Ok((shard, Taken::Repeated));
+        }
+        let checked = frame::check(push, push.layout.range(push.key.shard), &body, blocks)?;
+        let bytes = checked.sums.bytes;
+        // Locked until the frame is in its memtable: the flush of a close comes after it.
+        let is_closed = core.closed.read();
+        if *is_closed {
+            return Err(closed());
+        }
+        let taken = shard.take(push, body, checked, core.settings.memtable_max)?;
+        drop(is_closed);
+        if taken == Taken::Repeated {
+            core.metrics.repeated_frames.increment(1);
+        } else {
+            core.metrics.pushed_frames.increment(1);
+            core.metrics.pushed_blocks.increment(u64::from(blocks));
+            core.metrics.pushed_bytes.increment(bytes);
+            core.metrics.commits.increment(u64::from(push.fin.is_some()));
+        }
+        Ok((shard, taken))
+    }
+
+    fn open_shard(&self, app: &AppId, push: &Push) -> Result<Arc<shard::Shard>> {
+        let is_closed = self.core.closed.read();
+        if *is_closed {
+            return Err(closed());
+        }
+        self.core.apps.shard_or_new(app, &push.key, push.layout)
     }
 
     /// Begins a fetch. `NotFound` for a shuffle or a shard that is not here.
     pub fn fetch(&self, app: &AppId, fetch: &Fetch) -> Result<Cursor> {
-        let _ = (app, fetch);
-        todo!()
+        if *self.core.closed.read() {
+            return Err(closed());
+        }
+        let tables = self.core.apps.shard(app, &fetch.key)?.tables(&fetch.partitions)?;
+        Ok(Cursor::new(self.core.clone(), fetch, tables))
     }
 
     /// Deletes a shuffle and leaves a tombstone; no error if it is not there. When it returns, the disk is clean.
     pub async fn remove_shuffle(&self, app: &AppId, shuffle: u32) -> Result<()> {
-        let _ = (app, shuffle);
-        todo!()
+        removal::remove_shuffle(&self.core, app, shuffle).await
     }
 
-    /// Deletes an application with everything of it, tombstones included; no error if it is not there.
+    /// Deletes an application with everything of it, tombstones included; no error if it is not there. When it
+    /// returns, the disk is clean.
     pub async fn remove_app(&self, app: &AppId) -> Result<()> {
-        let _ = app;
-        todo!()
+        removal::remove_app(&self.core, app).await
     }
 
     /// The applications that have something here.
     pub fn apps(&self) -> Vec<AppId> {
-        todo!()
+        self.core.apps.ids()
     }
 
     /// Everything that there is.
     pub fn describe(&self) -> Description {
-        todo!()
+        let disks = self.core.folders.all().iter().map(|folder| DiskStats {
+            path: folder.path().to_owned(),
+            free: folder.space().map_or(0, |space| space.free),
+            used: folder.used(),
+            state: folder.health().describe(),
+        });
+        Description { disks: disks.collect(), apps: self.core.apps.stats() }
     }
 
     /// Memory and disk.
     pub fn usage(&self) -> Usage {
-        todo!()
+        let folders = self.core.folders.all();
+        let healthy = folders.iter().filter(|folder| folder.health() == Health::Ok);
+        Usage {
+            memory_used: self.core.pool.budget().held(),
+            memory_budget: self.core.pool.budget().capacity(),
+            disk_used: folders.iter().map(|folder| folder.used()).sum(),
+            disk_free: healthy.map(|folder| folder.available()).sum(),
+        }
     }
 
-    /// Sets the gauges (memory, disk, folders, counts) to what is so now: call it before the metrics are rendered.
+    /// Whether it can do its work: for readiness. The error says what is wrong.
+    pub fn check(&self) -> Result<()> {
+        if *self.core.closed.read() {
+            return Err(closed());
+        }
+        if self.threads.lock().iter().any(JoinHandle::is_finished) {
+            return Err(Error::new(ErrorKind::Internal, "a background thread of the store ended: see the log"));
+        }
+        if !self.core.folders.any_healthy() {
+            return Err(Error::new(ErrorKind::Backpressure, "no data folder takes data: all are full or failed"));
+        }
+        Ok(())
+    }
+
+    /// Sets the gauges to what is so now: call it before the metrics are rendered.
     pub fn refresh_metrics(&self) {
-        todo!()
+        let (metrics, usage) = (&self.core.metrics, self.usage());
+        metrics.memory_used_bytes.set(usage.memory_used as f64);
+        metrics.memory_mapped_bytes.set(self.core.pool.mapped() as f64);
+        metrics.memory_budget_bytes.set(usage.memory_budget as f64);
+        metrics.disk_used_bytes.set(usage.disk_used as f64);
+        metrics.disk_free_bytes.set(usage.disk_free as f64);
+        let out = self.core.folders.all().iter().filter(|folder| folder.health() != Health::Ok).count();
+        metrics.folders_out.set(out as f64);
+        metrics.applications.set(self.core.apps.len() as f64);
     }
 
     /// Refuses everything from now on, flushes all memtables, and marks the shutdown as clean. An error means that the
-    /// next start is not clean.
+    /// next start is not clean. Only the first call does anything.
     pub async fn close(&self) -> Result<()> {
-        todo!()
+        {
+            let mut is_closed = self.core.closed.write();
+            if *is_closed {
+                return Ok(());
+            }
+            *is_closed = true;
+        }
+        self.core.pool.budget().close();
+        let mut done = Ok(());
+        let mut waiting = vec![];
+        for shard in self.core.apps.shards() {
+            waiting.extend(shard.wait_flushed());
+            self.core.queue.push(&shard);
+        }
+        for flushed in waiting {
+            let flushed = flushed.await.unwrap_or_else(|_| Err(closed()));
+            done = done.and(flushed.or_else(|error| match error.kind() {
+                ErrorKind::NotFound => Ok(()),
+                _ => Err(error),
+            }));
+        }
+        let threads = self.stop();
+        let core = self.core.clone();
+        blocking(move || {
+            for thread in threads {
+                thread.join().map_err(|_| Error::new(ErrorKind::Internal, "a background thread panicked"))?;
+            }
+            done?;
+            open::mark_clean(&core)
+        })
+        .await
+    }
+
+    /// Tells the threads to end.
+    fn stop(&self) -> Vec<JoinHandle<()>> {
+        self.core.stopping.store(true, Ordering::Release);
+        self.core.queue.stop();
+        std::mem::take(&mut *self.threads.lock())
     }
 }
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        for thread in self.stop() {
+            // A panic was reported where it happened.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

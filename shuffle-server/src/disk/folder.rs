@@ -1,0 +1,236 @@
+//! One data folder.
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use overhand_common::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Medium, Space, segments_dir};
+
+/// Whether a folder takes data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It does.
+    Ok,
+    /// Only its reserve is free: it does again when a probe finds more.
+    Full,
+    /// Writing failed: it does again when a probe's write succeeds.
+    Failed(String),
+}
+
+impl Health {
+    /// `ok`, or what is wrong.
+    pub fn describe(&self) -> String {
+        match self {
+            Health::Ok => "ok".into(),
+            Health::Full => "full: only the reserve is free".into(),
+            Health::Failed(reason) => format!("failed: {reason}"),
+        }
+    }
+}
+
+/// A data folder that this process holds the lock of.
+pub struct Folder {
+    path: PathBuf,
+    reserve: u64,
+    medium: Arc<dyn Medium>,
+    _lock: File,
+    health: Mutex<Health>,
+    used: AtomicU64,
+    /// Bytes that are being written.
+    writing: AtomicU64,
+    /// How long a MiB takes to be written: an average in which the latest eighth counts as much as all before.
+    nanos_per_mib: AtomicU64,
+    next_number: AtomicU64,
+}
+
+impl Folder {
+    /// Opens a data folder, and makes it if only its last part is missing. `reserve` bytes of its file system are
+    /// never used. Fails with a text that says what to do if it is missing, can't be written or is in use.
+    pub fn open(path: &Path, reserve: u64, medium: Arc<dyn Medium>) -> Result<Self> {
+        let wrong = |what: &str, todo: &str| {
+            Error::new(ErrorKind::Invalid, format!("the data folder {} {what}: {todo}", path.display()))
+        };
+        if !path.exists() {
+            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !parent.exists() {
+                return Err(wrong("is missing, and so is the folder above it", "make it, or is a disk not mounted?"));
+            }
+            fs::create_dir(path).map_err(|error| wrong(&format!("can't be made ({error})"), "make it writable"))?;
+        }
+        if !path.is_dir() {
+            return Err(wrong("is no folder", "give one, or a name that is free"));
+        }
+        let opened = File::options().create(true).truncate(false).write(true).open(path.join("LOCK"));
+        let lock = opened.map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => wrong("is full", "free some space"),
+            io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+                wrong(&format!("is read-only ({error})"), "mount it writable and let the user of this process write it")
+            }
+            _ => wrong(&format!("can't be written ({error})"), "check the disk"),
+        })?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|_| wrong("is in use by another process", "stop that one, or give this one its own"))?;
+        let folder = Self {
+            path: path.to_owned(),
+            reserve,
+            medium,
+            _lock: lock,
+            health: Mutex::new(Health::Ok),
+            used: AtomicU64::new(0),
+            writing: AtomicU64::new(0),
+            nanos_per_mib: AtomicU64::new(0),
+            next_number: AtomicU64::new(0),
+        };
+        folder.try_write().map_err(|error| match error.kind() {
+            io::ErrorKind::StorageFull => wrong("is full", "free some space"),
+            _ => wrong(&format!("can't be written ({error})"), "check the disk and the permissions"),
+        })?;
+        let made = fs::create_dir_all(segments_dir(path));
+        made.map_err(|error| wrong(&format!("can't be written ({error})"), "check the disk and the permissions"))?;
+        Ok(folder)
+    }
+
+    /// The folder's path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What files are written through.
+    pub fn medium(&self) -> &dyn Medium {
+        &*self.medium
+    }
+
+    /// Whether it takes data.
+    pub fn health(&self) -> Health {
+        self.health.lock().clone()
+    }
+
+    /// Bytes in segments.
+    pub fn used(&self) -> u64 {
+        self.used.load(Ordering::Acquire)
+    }
+
+    /// A segment of `len` bytes was added.
+    pub fn added(&self, len: u64) {
+        self.used.fetch_add(len, Ordering::AcqRel);
+    }
+
+    /// A segment of `len` bytes was deleted.
+    pub fn deleted(&self, len: u64) {
+        self.used.fetch_sub(len, Ordering::AcqRel);
+    }
+
+    /// The room on its file system.
+    pub fn space(&self) -> io::Result<Space> {
+        self.medium.space(&self.path)
+    }
+
+    /// Bytes that may still be written: without the reserve and without what is being written.
+    pub fn available(&self) -> u64 {
+        let taken = self.reserve.saturating_add(self.writing.load(Ordering::Acquire));
+        self.space().map_or(0, |space| space.free.saturating_sub(taken))
+    }
+
+    /// A number for a new segment.
+    pub fn next_number(&self) -> u64 {
+        self.next_number.fetch_add(1, Ordering::AcqRel)
+    }
+
+    /// New segments get numbers above `number`.
+    pub fn number_seen(&self, number: u64) {
+        self.next_number.fetch_max(number + 1, Ordering::AcqRel);
+    }
+
+    /// Announces that `len` bytes are about to be written.
+    pub fn writing(&self, len: u64) -> Writing<'_> {
+        self.writing.fetch_add(len, Ordering::AcqRel);
+        Writing { folder: self, len }
+    }
+
+    /// How long `len` more bytes would take, behind those that are being written, in nanoseconds; 0 if not known yet.
+    pub fn expected_nanos(&self, len: u64) -> u64 {
+        let ahead = self.writing.load(Ordering::Acquire) + len;
+        (ahead >> 10).saturating_mul(self.nanos_per_mib.load(Ordering::Acquire)) >> 10
+    }
+
+    /// Takes note of how long writing took.
+    pub fn wrote(&self, len: u64, took: Duration) {
+        let kib = (len >> 10).max(1);
+        let sample = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).saturating_mul(1 << 10) / kib;
+        let average = |before: u64| Some(if before == 0 { sample } else { before - before / 8 + sample / 8 });
+        let _ = self.nanos_per_mib.fetch_update(Ordering::AcqRel, Ordering::Acquire, average);
+    }
+
+    /// Takes the folder out of placement because of `error`.
+    pub fn failed(&self, error: &io::Error) {
+        let health = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Health::Full,
+            _ => Health::Failed(error.to_string()),
+        };
+        tracing::error!(folder = %self.path.display(), %error, "data folder taken out of placement");
+        *self.health.lock() = health;
+    }
+
+    /// Looks whether the folder takes data: free space, and for one that failed a write.
+    pub fn probe(&self) {
+        let before = self.health();
+        let tried = match before {
+            Health::Ok => Ok(()),
+            Health::Full | Health::Failed(_) => self.try_write(),
+        };
+        let after = match tried.and_then(|()| self.space()) {
+            Ok(space) if space.free <= self.reserve => Health::Full,
+            Ok(_) => Health::Ok,
+            Err(error) => Health::Failed(error.to_string()),
+        };
+        if after != before {
+            let (path, state) = (self.path.display(), after.describe());
+            match after {
+                Health::Ok => tracing::info!(folder = %path, state, "data folder"),
+                Health::Full | Health::Failed(_) => tracing::warn!(folder = %path, state, "data folder"),
+            }
+            *self.health.lock() = after;
+        }
+    }
+
+    /// Returns when everything on its file system is on stable storage.
+    pub fn sync_all(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(File::open(&self.path)?)?)
+    }
+
+    /// Writes a small file through to the disk, and deletes it.
+    fn try_write(&self) -> io::Result<()> {
+        let path = self.path.join("probe.tmp");
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let file = self.medium.create(&path)?;
+        let wrote = self.medium.write(&file, &[io::IoSlice::new(b"probe")]).and_then(|_| self.medium.sync(&file));
+        fs::remove_file(&path)?;
+        wrote
+    }
+}
+
+/// Bytes that are being written while it lives.
+pub struct Writing<'a> {
+    folder: &'a Folder,
+    len: u64,
+}
+
+impl Drop for Writing<'_> {
+    fn drop(&mut self) {
+        self.folder.writing.fetch_sub(self.len, Ordering::AcqRel);
+    }
+}

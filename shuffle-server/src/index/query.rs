@@ -1,0 +1,92 @@
+//! Reading an index.
+
+use std::ops::Range;
+
+use overhand_common::{
+    Error, ErrorKind, Result,
+    ids::{AppId, Attempt, ShardKey},
+    message::Fin,
+    segment::{Cut, Identity},
+};
+use rocksdb::{Direction, IteratorMode, ReadOptions};
+
+use super::{Index, format};
+use crate::segment::Extent;
+
+impl Index {
+    /// A segment's cuts of `partitions`, and the first one after them, if there is one; a few more may come with them.
+    pub fn cuts(&self, segment: u64, partitions: Range<u32>) -> Result<Vec<Cut>> {
+        let mut cuts = vec![];
+        let from = format::cuts_key(segment, Cut { partition: partitions.start, map_index: 0, offset: 0 });
+        // The chunk in which the range's first cut is begins at or before it.
+        let prefix = format::cuts_prefix(segment);
+        let before = self.db.iterator(IteratorMode::From(&from, Direction::Reverse)).next();
+        let before = before.transpose().map_err(|error| self.failed(&error))?;
+        let from = before.map(|(key, _)| key).filter(|key| key.starts_with(&prefix)).unwrap_or(from.into());
+        for record in self.range(&from, &format::after(&prefix)) {
+            let (_, row) = record?;
+            let chunk = Cut::decode_all(&row).map_err(|malformed| self.damaged(malformed))?;
+            let done = chunk.last().is_some_and(|cut| cut.partition >= partitions.end);
+            cuts.extend(chunk);
+            if done {
+                break;
+            }
+        }
+        Ok(cuts)
+    }
+
+    /// All segments.
+    pub fn segments(&self) -> impl Iterator<Item = Result<(Identity, Extent)>> + '_ {
+        self.kind(format::SEGMENTS).map(|record| {
+            let (_, value) = record?;
+            format::read_segment(&value).ok_or_else(|| self.damaged("a segment's record"))
+        })
+    }
+
+    /// All commits.
+    pub fn commits(&self) -> impl Iterator<Item = Result<(AppId, ShardKey, Attempt, Fin)>> + '_ {
+        self.kind(format::COMMITS).map(|record| {
+            let (key, value) = record?;
+            format::read_commit(&key, &value).ok_or_else(|| self.damaged("a commit's record"))
+        })
+    }
+
+    /// All tombstones.
+    pub fn tombstones(&self) -> impl Iterator<Item = Result<(AppId, u32)>> + '_ {
+        self.kind(format::TOMBSTONES).map(|record| {
+            let (key, _) = record?;
+            let (app, shuffle, _) = format::read_shuffle_key(&key).ok_or_else(|| self.damaged("a tombstone"))?;
+            Ok((app, shuffle))
+        })
+    }
+
+    /// How many records there are, the version aside: none when all data is gone. It reads them all.
+    pub fn records(&self) -> Result<usize> {
+        let kinds = [format::SEGMENTS, format::CUTS, format::COMMITS, format::TOMBSTONES];
+        kinds.into_iter().flat_map(|kind| self.kind(kind)).try_fold(0, |count, record| record.map(|_| count + 1))
+    }
+
+    fn kind(&self, kind: u8) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>)>> {
+        self.range(&[kind], &[kind + 1])
+    }
+
+    fn range<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>)>> + use<'a> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_upper_bound(to);
+        self.db
+            .iterator_opt(IteratorMode::From(from, Direction::Forward), options)
+            .map(|record| record.map_err(|error| self.failed(&error)))
+    }
+
+    fn failed(&self, error: &rocksdb::Error) -> Error {
+        Error::new(ErrorKind::Retry, format!("reading the index {}: {error}", self.db.path().display()))
+    }
+
+    fn damaged(&self, what: impl std::fmt::Display) -> Error {
+        let text = format!(
+            "the index {} is damaged: {what}; move this folder away and start again: it is rebuilt from the segments",
+            self.db.path().display()
+        );
+        Error::new(ErrorKind::Internal, text)
+    }
+}

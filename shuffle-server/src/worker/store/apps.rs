@@ -1,0 +1,260 @@
+//! Applications, their shuffles, and the shuffles' shards.
+
+use std::{
+    collections::{BTreeMap, HashMap, btree_map, hash_map},
+    mem,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use overhand_common::{
+    Error, ErrorKind, Result,
+    ids::{AppId, Layout, ShardKey},
+};
+use parking_lot::RwLock;
+
+use super::{
+    shard::{Shard, removed},
+    stats::{AppStats, ShuffleStats},
+};
+
+/// All applications. Shuffles come into being with their first frame.
+#[derive(Default)]
+pub struct Apps {
+    apps: RwLock<BTreeMap<AppId, Arc<App>>>,
+}
+
+/// An application.
+#[derive(Default)]
+pub struct App {
+    /// Whether an index may have records of it.
+    pub indexed: AtomicBool,
+    state: RwLock<AppState>,
+}
+
+#[derive(Default)]
+struct AppState {
+    removed: bool,
+    /// Damaged files whose shuffle is not known: they go with the application.
+    leftovers: Vec<PathBuf>,
+    shuffles: BTreeMap<u32, Entry>,
+}
+
+enum Entry {
+    Live(Arc<Shuffle>),
+    /// It was removed: a late frame must not bring it back.
+    Tombstone,
+}
+
+/// A shuffle.
+pub struct Shuffle {
+    /// How it is split.
+    pub layout: Layout,
+    /// Whether an index may have records of it.
+    pub indexed: Arc<AtomicBool>,
+    /// By shard and epoch; `None` when it was removed.
+    shards: RwLock<Option<HashMap<(u32, u32), Arc<Shard>>>>,
+}
+
+impl Apps {
+    /// The shard that `key` names; application, shuffle and shard are made if they are not there.
+    pub fn shard_or_new(&self, app: &AppId, key: &ShardKey, layout: Layout) -> Result<Arc<Shard>> {
+        loop {
+            let found = self.app_or_new(app);
+            // None: the application was removed between the two; this is the first frame of a new one.
+            if let Some(shuffle) = found.shuffle_or_new(key.shuffle, layout)? {
+                return shuffle.shard_or_new(app, key);
+            }
+        }
+    }
+
+    /// The shard that `key` names.
+    pub fn shard(&self, app: &AppId, key: &ShardKey) -> Result<Arc<Shard>> {
+        let missing =
+            |what: String| Error::new(ErrorKind::NotFound, format!("{what} of application {app} is not here"));
+        let found = self.apps.read().get(app).cloned();
+        let found = found.ok_or_else(|| missing(format!("shuffle {}", key.shuffle)))?;
+        let shuffle = match found.state.read().shuffles.get(&key.shuffle) {
+            Some(Entry::Live(shuffle)) => shuffle.clone(),
+            Some(Entry::Tombstone) => return Err(removed(key.shuffle)),
+            None => return Err(missing(format!("shuffle {}", key.shuffle))),
+        };
+        let shards = shuffle.shards.read();
+        let shards = shards.as_ref().ok_or_else(|| removed(key.shuffle))?;
+        shards.get(&(key.shard, key.epoch)).cloned().ok_or_else(|| missing(key.to_string()))
+    }
+
+    /// Every shard that there is.
+    pub fn shards(&self) -> Vec<Arc<Shard>> {
+        let apps: Vec<Arc<App>> = self.apps.read().values().cloned().collect();
+        apps.iter().flat_map(|app| app.live()).flat_map(|(_, shuffle)| shuffle.shards()).collect()
+    }
+
+    /// The applications' ids.
+    pub fn ids(&self) -> Vec<AppId> {
+        self.apps.read().keys().cloned().collect()
+    }
+
+    /// How many applications there are.
+    pub fn len(&self) -> usize {
+        self.apps.read().len()
+    }
+
+    /// What there is of each application.
+    pub fn stats(&self) -> Vec<AppStats> {
+        let apps: Vec<(AppId, Arc<App>)> = self.apps.read().iter().map(|(id, app)| (id.clone(), app.clone())).collect();
+        apps.into_iter().map(|(id, app)| AppStats { app: id, shuffles: app.stats() }).collect()
+    }
+
+    /// Puts a tombstone in the place of a shuffle and returns it, with its application.
+    pub fn strike(&self, app: &AppId, shuffle: u32) -> (Arc<App>, Option<Arc<Shuffle>>) {
+        loop {
+            let found = self.app_or_new(app);
+            let mut state = found.state.write();
+            if state.removed {
+                continue;
+            }
+            let before = state.shuffles.insert(shuffle, Entry::Tombstone);
+            drop(state);
+            let shuffle = match before {
+                Some(Entry::Live(shuffle)) => Some(shuffle),
+                Some(Entry::Tombstone) | None => None,
+            };
+            return (found, shuffle);
+        }
+    }
+
+    /// Takes an application out, with its shuffles.
+    pub fn take(&self, app: &AppId) -> Option<(Arc<App>, Vec<Arc<Shuffle>>)> {
+        let found = self.apps.write().remove(app)?;
+        let mut state = found.state.write();
+        state.removed = true;
+        let shuffles = mem::take(&mut state.shuffles).into_values().filter_map(Entry::live).collect();
+        drop(state);
+        Some((found, shuffles))
+    }
+
+    /// The layout of a shuffle that is here.
+    pub fn layout(&self, app: &AppId, shuffle: u32) -> Option<Layout> {
+        let found = self.apps.read().get(app)?.clone();
+        let state = found.state.read();
+        match state.shuffles.get(&shuffle)? {
+            Entry::Live(shuffle) => Some(shuffle.layout),
+            Entry::Tombstone => None,
+        }
+    }
+
+    /// A damaged file of `app` whose shuffle is not known.
+    pub fn add_leftover(&self, app: &AppId, path: PathBuf) {
+        self.app_or_new(app).state.write().leftovers.push(path);
+    }
+
+    fn app_or_new(&self, app: &AppId) -> Arc<App> {
+        if let Some(found) = self.apps.read().get(app) {
+            return found.clone();
+        }
+        self.apps.write().entry(app.clone()).or_default().clone()
+    }
+}
+
+impl App {
+    fn shuffle_or_new(&self, shuffle: u32, layout: Layout) -> Result<Option<Arc<Shuffle>>> {
+        let check = |entry: &Entry| match entry {
+            Entry::Live(found) if found.layout == layout => Ok(Some(found.clone())),
+            Entry::Live(found) => {
+                let text = format!("shuffle {shuffle} is here with {:?}, not with {layout:?}", found.layout);
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
+            Entry::Tombstone => Err(removed(shuffle)),
+        };
+        if let Some(entry) = self.state.read().shuffles.get(&shuffle) {
+            return check(entry);
+        }
+        let mut state = self.state.write();
+        if state.removed {
+            return Ok(None);
+        }
+        match state.shuffles.entry(shuffle) {
+            btree_map::Entry::Occupied(entry) => check(entry.get()),
+            btree_map::Entry::Vacant(entry) => {
+                let new = Arc::new(Shuffle::new(layout));
+                entry.insert(Entry::Live(new.clone()));
+                Ok(Some(new))
+            }
+        }
+    }
+
+    /// Takes out the damaged files whose shuffle is not known.
+    pub fn take_leftovers(&self) -> Vec<PathBuf> {
+        mem::take(&mut self.state.write().leftovers)
+    }
+
+    fn live(&self) -> Vec<(u32, Arc<Shuffle>)> {
+        let state = self.state.read();
+        let live = state.shuffles.iter().filter_map(|(number, entry)| match entry {
+            Entry::Live(shuffle) => Some((*number, shuffle.clone())),
+            Entry::Tombstone => None,
+        });
+        live.collect()
+    }
+
+    fn stats(&self) -> Vec<ShuffleStats> {
+        self.live().into_iter().map(|(number, shuffle)| shuffle.stats(number)).collect()
+    }
+}
+
+impl Entry {
+    fn live(self) -> Option<Arc<Shuffle>> {
+        match self {
+            Entry::Live(shuffle) => Some(shuffle),
+            Entry::Tombstone => None,
+        }
+    }
+}
+
+impl Shuffle {
+    fn new(layout: Layout) -> Self {
+        Self { layout, indexed: Arc::new(AtomicBool::new(false)), shards: RwLock::new(Some(HashMap::new())) }
+    }
+
+    fn shard_or_new(&self, app: &AppId, key: &ShardKey) -> Result<Arc<Shard>> {
+        let at = (key.shard, key.epoch);
+        if let Some(found) = self.shards.read().as_ref().and_then(|shards| shards.get(&at)) {
+            return Ok(found.clone());
+        }
+        let mut shards = self.shards.write();
+        let shards = shards.as_mut().ok_or_else(|| removed(key.shuffle))?;
+        match shards.entry(at) {
+            hash_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
+            hash_map::Entry::Vacant(entry) => {
+                let new = Shard::new(app.clone(), *key, self.layout, self.indexed.clone());
+                Ok(entry.insert(Arc::new(new)).clone())
+            }
+        }
+    }
+
+    fn shards(&self) -> Vec<Arc<Shard>> {
+        self.shards.read().iter().flat_map(HashMap::values).cloned().collect()
+    }
+
+    /// Takes its shards out; there will be no others.
+    pub fn take(&self) -> Vec<Arc<Shard>> {
+        self.shards.write().take().into_iter().flatten().map(|(_, shard)| shard).collect()
+    }
+
+    fn stats(&self, shuffle: u32) -> ShuffleStats {
+        let layout = self.layout;
+        let mut stats =
+            ShuffleStats { shuffle, partitions: layout.partitions(), shards: layout.shards(), ..Default::default() };
+        self.shards().iter().for_each(|shard| shard.add_stats(&mut stats));
+        stats
+    }
+
+    /// Whether an index may have records of it.
+    pub fn is_indexed(&self) -> bool {
+        self.indexed.load(Ordering::Acquire)
+    }
+}

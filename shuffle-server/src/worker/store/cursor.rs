@@ -1,0 +1,214 @@
+//! A fetch under way.
+
+use std::{collections::VecDeque, fs::File, io, ops::Range, sync::Arc};
+
+use overhand_common::{
+    Error, ErrorKind, Result,
+    ids::ShardKey,
+    message::{Fetch, MAX_BODY},
+    segment,
+};
+
+use super::{
+    core::{Core, blocking},
+    frame::Slice,
+    memtable::Sealed,
+    shard::removed,
+    table::{Table, TableState},
+};
+use crate::segment::{Position, Segment, find};
+
+/// The next part of what a fetch gives: whole blocks, [`overhand_common::message::MAX_BODY`] bytes at most.
+#[derive(Debug)]
+pub enum Piece {
+    /// Blocks in memory, to be sent in this order.
+    Memory(Vec<Slice>),
+    /// Blocks in a segment; the file may be unlinked meanwhile, it is readable as long as it is held.
+    File {
+        /// The segment.
+        file: Arc<File>,
+        /// The bytes of it.
+        range: Range<u64>,
+    },
+}
+
+impl Piece {
+    /// Bytes in it.
+    pub fn len(&self) -> u64 {
+        match self {
+            Piece::Memory(slices) => slices.iter().map(|slice| slice.len() as u64).sum(),
+            Piece::File { range, .. } => range.end - range.start,
+        }
+    }
+
+    /// Whether there are none: never in a piece that a cursor returned.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A fetch under way. It pins no memory between pieces: it remembers its place in the order, in which a table is sorted
+/// before and after it becomes a segment.
+pub struct Cursor {
+    core: Arc<Core>,
+    key: ShardKey,
+    partitions: Range<u32>,
+    maps: Range<u32>,
+    tables: VecDeque<Arc<Table>>,
+    /// The last block of the current table that was given from memory.
+    after: Option<Position>,
+    /// The current table, if it is a segment that was opened.
+    segment: Option<Reading>,
+    /// The first table that was lost.
+    lost: Option<Error>,
+}
+
+/// A segment that is being read.
+struct Reading {
+    segment: Arc<Segment>,
+    file: Arc<File>,
+    /// Ranges that are still to be given, in order.
+    ranges: VecDeque<Range<u64>>,
+}
+
+impl Cursor {
+    /// A cursor over `tables`.
+    pub(super) fn new(core: Arc<Core>, fetch: &Fetch, tables: Vec<Arc<Table>>) -> Self {
+        let Fetch { key, partitions, maps, .. } = fetch.clone();
+        Self { core, key, partitions, maps, tables: tables.into(), after: None, segment: None, lost: None }
+    }
+
+    /// The next piece: at most `max_bytes`, but at least one block, or of a segment what lies between two cuts (256 KiB
+    /// and a block). `None` when everything was given.
+    /// `DataLost` when blocks that may have been in range are gone: it comes after everything that is still there,
+    /// so that a reader who holds all that it expected can go on. `NotFound` when the shuffle was removed meanwhile.
+    pub async fn next(&mut self, max_bytes: usize) -> Result<Option<Piece>> {
+        let max_bytes = max_bytes.min(MAX_BODY);
+        while let Some(table) = self.tables.front().cloned() {
+            let piece = match table.state() {
+                TableState::Memory(sealed) => self.from_memory(sealed, max_bytes).await?,
+                TableState::Segment(segment) => self.from_segment(&table, segment, max_bytes).await?,
+                TableState::Lost(lost) => {
+                    let text = format!("{}: segment {}: {}", self.key, lost.path.display(), lost.reason);
+                    self.lost.get_or_insert_with(|| Error::new(ErrorKind::DataLost, text));
+                    None
+                }
+                TableState::Empty => None,
+                TableState::Removed => return Err(removed(self.key.shuffle)),
+            };
+            if let Some(piece) = piece {
+                let metrics = &self.core.metrics;
+                match &piece {
+                    Piece::Memory(_) => metrics.fetched_memory_bytes.increment(piece.len()),
+                    Piece::File { .. } => metrics.fetched_disk_bytes.increment(piece.len()),
+                }
+                return Ok(Some(piece));
+            }
+            self.tables.pop_front();
+            self.after = None;
+            self.segment = None;
+        }
+        self.lost.clone().map_or(Ok(None), Err)
+    }
+
+    /// Reports that the file of the piece that [`Cursor::next`] returned last can't be read: it is taken for lost.
+    /// What was given of it before stays given; the rest is missing, and [`Cursor::next`] says so at the end.
+    pub fn read_failed(&mut self, error: &io::Error) {
+        if let (Some(table), Some(reading)) = (self.tables.front(), &self.segment) {
+            lose(&self.core, table, &reading.segment, error);
+        }
+    }
+
+    async fn from_memory(&mut self, sealed: Arc<Sealed>, max_bytes: usize) -> Result<Option<Piece>> {
+        if sealed.is_slow() {
+            let sealed = sealed.clone();
+            blocking(move || {
+                sealed.sort();
+                Ok(())
+            })
+            .await?;
+        }
+        let read = sealed.read(&self.partitions, &self.maps, self.after, max_bytes);
+        Ok(read.map(|(slices, last)| {
+            self.after = Some(last);
+            Piece::Memory(slices)
+        }))
+    }
+
+    async fn from_segment(
+        &mut self,
+        table: &Arc<Table>,
+        segment: Arc<Segment>,
+        max_bytes: usize,
+    ) -> Result<Option<Piece>> {
+        if self.segment.is_none() {
+            let (core, partitions, maps) = (self.core.clone(), self.partitions.clone(), self.maps.clone());
+            let (table, after) = (table.clone(), self.after);
+            self.segment = blocking(move || open(&core, &table, segment, partitions, maps, after)).await?;
+        }
+        // None: it was just found to be lost.
+        let Some(reading) = &mut self.segment else { return Ok(None) };
+        let Some(mut range) = reading.ranges.pop_front() else { return Ok(None) };
+        while let Some(next) = reading.ranges.front()
+            && next.start == range.end
+            && next.end - range.start <= max_bytes as u64
+        {
+            range.end = next.end;
+            reading.ranges.pop_front();
+        }
+        Ok(Some(Piece::File { file: reading.file.clone(), range }))
+    }
+}
+
+/// Opens a segment and looks up what of it is in range, after the block at `after`. `None` if it can't be read: then
+/// the table is marked as lost.
+fn open(
+    core: &Core,
+    table: &Table,
+    segment: Arc<Segment>,
+    partitions: Range<u32>,
+    maps: Range<u32>,
+    after: Option<Position>,
+) -> Result<Option<Reading>> {
+    let cuts = core.indexes[segment.folder].cuts(segment.identity.number, partitions.clone())?;
+    let mut ranges: VecDeque<Range<u64>> =
+        segment::pieces(&cuts, segment.extent.blocks_end, partitions.clone(), maps).collect();
+    let opened = segment.open().and_then(|file| {
+        if let Some(after) = after {
+            resume(&file, &mut ranges, &cuts, after)?;
+        }
+        Ok(file)
+    });
+    match opened {
+        Ok(file) => Ok(Some(Reading { segment, file, ranges })),
+        Err(error) => {
+            lose(core, table, &segment, &error);
+            Ok(None)
+        }
+    }
+}
+
+/// Leaves out what was given from memory: all ranges but the last that begins at or before `after`, and of that one the
+/// blocks up to there.
+fn resume(file: &File, ranges: &mut VecDeque<Range<u64>>, cuts: &[segment::Cut], after: Position) -> io::Result<()> {
+    let passed = cuts.partition_point(|cut| (cut.partition, cut.map_index) < (after.partition, after.map_index));
+    let passed = cuts.get(passed.saturating_sub(1)).map_or(0, |cut| cut.offset);
+    while ranges.front().is_some_and(|range| range.end <= passed) {
+        ranges.pop_front();
+    }
+    while let Some(range) = ranges.front_mut() {
+        range.start = find(file, range.clone(), after)?;
+        if range.start < range.end {
+            break;
+        }
+        ranges.pop_front();
+    }
+    Ok(())
+}
+
+fn lose(core: &Core, table: &Table, segment: &Segment, error: &io::Error) {
+    if table.lose(segment, error.to_string()) {
+        core.metrics.lost_segments.increment(1);
+        tracing::error!(path = %segment.path.display(), shard = %segment.identity.key, %error, "a segment is lost");
+    }
+}

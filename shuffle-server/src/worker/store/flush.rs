@@ -1,0 +1,174 @@
+//! A flush: a shard's sealed memtables become segments.
+
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+    time::Instant,
+};
+
+use overhand_common::{Error, ErrorKind, Result, ids::Attempt, message::Fin};
+
+use super::{
+    core::Core,
+    memtable::Sealed,
+    settings::Durability,
+    shard::{Plan, Shard},
+    table::Table,
+};
+use crate::{
+    disk::SegmentName,
+    index::Update,
+    segment::{self, Segment},
+};
+
+type Commits = Vec<(Attempt, Fin)>;
+
+/// Writes everything of `shard` that is in memory to segments, and its commits to an index; then answers who waits for
+/// that. On an error, nothing is lost: what was not written stays in memory, and is tried again with the next flush.
+pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
+    let _flushing = shard.flushing.lock();
+    let Some(Plan { tables, commits, waiters }) = shard.plan_flush() else { return Ok(()) };
+    let done = write_tables(core, shard, tables, commits);
+    for waiter in waiters {
+        // One that gave up has its answer from the repeat that it sends.
+        let _ = waiter.send(done.clone());
+    }
+    done
+}
+
+fn write_tables(core: &Core, shard: &Shard, tables: Vec<(Arc<Table>, Arc<Sealed>)>, commits: Commits) -> Result<()> {
+    let mut indexed = commits.is_empty();
+    let count = tables.len();
+    for (number, (table, sealed)) in tables.into_iter().enumerate() {
+        // The commits go into the index together with the last segment: one sync for both.
+        let with: &[_] = if number + 1 == count { &commits } else { &[] };
+        let segment = match write_segment(core, shard, &sealed, with) {
+            Ok(segment) => segment,
+            Err(error) => {
+                shard.commits_not_indexed(commits);
+                return if shard.removed.load(Ordering::Acquire) { Ok(()) } else { Err(error) };
+            }
+        };
+        indexed |= segment.is_some() && !with.is_empty();
+        if !shard.flushed(&table, &sealed, segment.clone()) {
+            if let Some(segment) = segment {
+                discard(core, &segment);
+            }
+            return Ok(());
+        }
+    }
+    let done = if indexed { Ok(()) } else { write_commits(core, shard, &commits) };
+    match done {
+        Ok(()) => shard.commits_indexed(&commits),
+        Err(_) => shard.commits_not_indexed(commits),
+    }
+    done
+}
+
+/// Writes one segment to the first folder that takes it; `None` if there is nothing to write.
+fn write_segment(
+    core: &Core,
+    shard: &Shard,
+    sealed: &Sealed,
+    commits: &[(Attempt, Fin)],
+) -> Result<Option<Arc<Segment>>> {
+    if sealed.sources().next().is_none() {
+        return Ok(None);
+    }
+    let len = sealed.totals().bytes;
+    let mut tried = vec![];
+    while let Some(at) = core.folders.choose(len, &tried) {
+        tried.push(at);
+        match write_segment_to(core, shard, sealed, commits, at) {
+            Ok(segment) => return Ok(Some(segment)),
+            Err(error) if shard.removed.load(Ordering::Acquire) => {
+                return Err(Error::new(ErrorKind::NotFound, error.to_string()));
+            }
+            Err(error) => {
+                core.metrics.flush_failures.increment(1);
+                tracing::error!(shard = %shard.key, app = %shard.app, bytes = len, %error, "a flush failed");
+                core.folder(at).failed(&error);
+            }
+        }
+    }
+    Err(no_folder(len))
+}
+
+fn write_segment_to(
+    core: &Core,
+    shard: &Shard,
+    sealed: &Sealed,
+    commits: &[(Attempt, Fin)],
+    at: usize,
+) -> io::Result<Arc<Segment>> {
+    let folder = core.folder(at);
+    let identity = shard.identity(folder.next_number());
+    let name = SegmentName { app: shard.app.clone(), key: shard.key, number: identity.number };
+    let path = name.path(folder.path());
+    let sync = core.settings.durability == Durability::Disk;
+    let _writing = folder.writing(sealed.totals().bytes);
+    let began = Instant::now();
+    let written = segment::write(folder.medium(), &path, &identity, sealed.sources(), sync, &shard.removed)?;
+    let took = began.elapsed();
+    folder.wrote(written.extent.len, took);
+    if written.damaged > 0 {
+        core.metrics.damaged_blocks.increment(written.damaged);
+        tracing::error!(shard = %shard.key, app = %shard.app, blocks = written.damaged,
+            "blocks changed in memory and were left out of their segment; is the memory faulty?");
+    }
+    shard.indexed.store(true, Ordering::Release);
+    let mut update = Update::default();
+    update.add_segment(&identity, &written.extent, &written.cuts);
+    commits.iter().for_each(|(attempt, fin)| update.add_commit(&shard.app, &shard.key, attempt, fin));
+    let segment = Arc::new(Segment::new(identity, at, path, written.extent));
+    folder.added(segment.extent.len);
+    if let Err(error) = core.indexes[at].apply(update, sync) {
+        discard(core, &segment);
+        return Err(io::Error::other(error.to_string()));
+    }
+    core.metrics.flushed_segments.increment(1);
+    core.metrics.flushed_bytes.increment(segment.extent.len);
+    core.metrics.flush_seconds.record(took.as_secs_f64());
+    Ok(segment)
+}
+
+/// Writes commits to the index of the first folder that takes them.
+fn write_commits(core: &Core, shard: &Shard, commits: &Commits) -> Result<()> {
+    if commits.is_empty() {
+        return Ok(());
+    }
+    shard.indexed.store(true, Ordering::Release);
+    let sync = core.settings.durability == Durability::Disk;
+    let mut tried = vec![];
+    while let Some(at) = core.folders.choose(0, &tried) {
+        tried.push(at);
+        let mut update = Update::default();
+        commits.iter().for_each(|(attempt, fin)| update.add_commit(&shard.app, &shard.key, attempt, fin));
+        match core.indexes[at].apply(update, sync) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                core.metrics.flush_failures.increment(1);
+                core.folder(at).failed(&io::Error::other(error.to_string()));
+            }
+        }
+    }
+    Err(no_folder(0))
+}
+
+/// Deletes a segment that no table has.
+fn discard(core: &Core, segment: &Segment) {
+    let mut update = Update::default();
+    update.remove_segment(segment.identity.number);
+    if let Err(error) = core.indexes[segment.folder].apply(update, false) {
+        tracing::error!(%error, "a segment that is not needed stays in the index");
+    }
+    if let Err(error) = std::fs::remove_file(&segment.path) {
+        tracing::error!(path = %segment.path.display(), %error, "a segment that is not needed can't be deleted");
+    }
+    core.folder(segment.folder).deleted(segment.extent.len);
+}
+
+fn no_folder(len: u64) -> Error {
+    let text = format!("no data folder takes {len} bytes: all are full or failed; see `overhand status` and the log");
+    Error::new(ErrorKind::Backpressure, text)
+}

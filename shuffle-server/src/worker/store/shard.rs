@@ -1,0 +1,354 @@
+//! One shard's epoch: its attempts and its tables.
+
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use overhand_common::{
+    Error, ErrorKind, Result,
+    ids::{AppId, Attempt, Layout, ShardKey},
+    message::{Fin, Push},
+    segment::Identity,
+};
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::oneshot;
+
+use super::{
+    frame::{Checked, Frame, Mark},
+    memtable::{Memtable, Sealed},
+    stats::ShuffleStats,
+    table::{Table, TableState},
+};
+use crate::{memory::PooledBuf, segment::Segment};
+
+/// One epoch of one shard. Its lock is held for moments only: never while a block is checked, sorted or written.
+pub struct Shard {
+    /// The application.
+    pub app: AppId,
+    /// Which shard and epoch.
+    pub key: ShardKey,
+    /// How the shuffle is split.
+    pub layout: Layout,
+    /// Set when it was removed: stops a flush that is under way.
+    pub removed: AtomicBool,
+    /// Whether it waits in the flusher's queue.
+    pub queued: AtomicBool,
+    /// Whether an index may have records of its shuffle.
+    pub indexed: Arc<AtomicBool>,
+    /// Held for the whole of a flush, and by its removal after that: so one of them sees what the other did.
+    pub flushing: Mutex<()>,
+    /// Bytes of the memory budget that its memtables hold.
+    memory: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    attempts: HashMap<Attempt, Progress>,
+    memtable: Memtable,
+    tables: Vec<Arc<Table>>,
+    /// Commits that no index has yet.
+    commits: Vec<(Attempt, Fin)>,
+    waiters: Vec<oneshot::Sender<Result<()>>>,
+}
+
+/// How far an attempt came.
+struct Progress {
+    sums: Fin,
+    mark: Arc<Mark>,
+    /// Whether an index has its commit.
+    indexed: bool,
+}
+
+/// What became of a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// It is new, and the memtable did not get too large.
+    Added,
+    /// It is new, and the memtable was sealed because it got too large.
+    Sealed,
+    /// It was there already.
+    Repeated,
+}
+
+/// What a flush writes.
+pub struct Plan {
+    /// Tables in memory, the oldest first.
+    pub tables: Vec<(Arc<Table>, Arc<Sealed>)>,
+    /// Commits for the index.
+    pub commits: Vec<(Attempt, Fin)>,
+    /// Who waits for these.
+    pub waiters: Vec<oneshot::Sender<Result<()>>>,
+}
+
+impl Shard {
+    /// A shard that holds nothing.
+    pub fn new(app: AppId, key: ShardKey, layout: Layout, indexed: Arc<AtomicBool>) -> Self {
+        Self {
+            app,
+            key,
+            layout,
+            removed: AtomicBool::new(false),
+            queued: AtomicBool::new(false),
+            indexed,
+            flushing: Mutex::new(()),
+            memory: AtomicU64::new(0),
+            state: Mutex::new(State::default()),
+        }
+    }
+
+    /// Bytes of the memory budget that a flush would free.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Acquire)
+    }
+
+    /// Whose blocks a segment of it with `number` holds.
+    pub fn identity(&self, number: u64) -> Identity {
+        Identity { app: self.app.clone(), key: self.key, layout: self.layout, number }
+    }
+
+    /// Whether a frame is there already: looked up before its blocks are checked. Refuses one that can't be taken.
+    pub fn has(&self, push: &Push) -> Result<bool> {
+        self.lock()?.has(push)
+    }
+
+    /// Takes a frame whose blocks were checked. A FIN that does not match what is here drops the attempt.
+    pub fn take(&self, push: &Push, body: PooledBuf, checked: Checked, memtable_max: u64) -> Result<Taken> {
+        let mut state = self.lock()?;
+        if state.has(push)? {
+            return Ok(Taken::Repeated);
+        }
+        let progress = state.attempts.entry(push.attempt).or_insert_with(Progress::new);
+        let sums = join(&progress.sums, &checked.sums);
+        if let Some(fin) = push.fin
+            && fin != sums
+        {
+            progress.mark.drop_attempt();
+            self.account(&mut state, Memtable::purge);
+            let text = format!(
+                "{} {}: its last frame says {fin:?}, {sums:?} came: the attempt is dropped",
+                push.key, push.attempt
+            );
+            return Err(Error::new(ErrorKind::Invalid, text));
+        }
+        progress.sums = sums;
+        let mark = progress.mark.clone();
+        if !checked.entries.is_empty() {
+            let frame = Frame { body, mark: mark.clone() };
+            self.account(&mut state, |memtable| memtable.add(frame, checked));
+        }
+        if push.fin.is_some() {
+            mark.commit();
+            state.commits.push((push.attempt, sums));
+        }
+        if state.memtable.totals().charge < memtable_max {
+            return Ok(Taken::Added);
+        }
+        state.seal();
+        Ok(Taken::Sealed)
+    }
+
+    /// Changes the memtable and keeps count of its memory.
+    fn account(&self, state: &mut State, change: impl FnOnce(&mut Memtable)) {
+        let before = state.memtable.totals().charge;
+        change(&mut state.memtable);
+        let after = state.memtable.totals().charge;
+        // Wraps around when it shrinks, as it should.
+        self.memory.fetch_add(after.wrapping_sub(before), Ordering::AcqRel);
+    }
+
+    /// Waits for the next flush, or for nothing if the commit of `attempt` is in an index already.
+    pub fn wait_indexed(&self, attempt: Attempt) -> Result<Option<oneshot::Receiver<Result<()>>>> {
+        let mut state = self.lock()?;
+        if state.attempts.get(&attempt).is_some_and(|progress| progress.indexed) {
+            return Ok(None);
+        }
+        let (done, wait) = oneshot::channel();
+        state.waiters.push(done);
+        Ok(Some(wait))
+    }
+
+    /// Waits for the next flush; `None` if there is nothing to flush.
+    pub fn wait_flushed(&self) -> Option<oneshot::Receiver<Result<()>>> {
+        let mut state = self.state.lock();
+        let in_memory = |table: &Arc<Table>| matches!(table.state(), TableState::Memory(_));
+        let idle = state.memtable.is_empty() && state.commits.is_empty() && !state.tables.iter().any(in_memory);
+        if idle || self.removed.load(Ordering::Acquire) {
+            return None;
+        }
+        let (done, wait) = oneshot::channel();
+        state.waiters.push(done);
+        Some(wait)
+    }
+
+    /// The tables for a fetch. The memtable is sealed if it may have something of `partitions`.
+    pub fn tables(&self, partitions: &Range<u32>) -> Result<Vec<Arc<Table>>> {
+        let mut state = self.lock()?;
+        if state.memtable.overlaps(partitions) {
+            state.seal();
+        }
+        Ok(state.tables.clone())
+    }
+
+    /// Seals the memtable and hands out everything that is to be written; `None` after it was removed.
+    /// The caller holds `flushing`.
+    pub fn plan_flush(&self) -> Option<Plan> {
+        let mut state = self.lock().ok()?;
+        if !state.memtable.is_empty() {
+            state.seal();
+        }
+        let in_memory = |table: &Arc<Table>| match table.state() {
+            TableState::Memory(sealed) => Some((table.clone(), sealed)),
+            TableState::Segment(_) | TableState::Lost(_) | TableState::Empty | TableState::Removed => None,
+        };
+        let tables = state.tables.iter().filter_map(in_memory).collect();
+        Some(Plan { tables, commits: std::mem::take(&mut state.commits), waiters: std::mem::take(&mut state.waiters) })
+    }
+
+    /// A sealed memtable became `segment`, or nothing if there was nothing to write. False if the shard was removed
+    /// meanwhile: then the segment is the caller's to delete.
+    pub fn flushed(&self, table: &Table, sealed: &Sealed, segment: Option<Arc<Segment>>) -> bool {
+        let state = self.state.lock();
+        if self.removed.load(Ordering::Acquire) {
+            return false;
+        }
+        table.set(segment.map_or(TableState::Empty, TableState::Segment));
+        self.memory.fetch_sub(sealed.totals().charge, Ordering::AcqRel);
+        drop(state);
+        true
+    }
+
+    /// An index has these commits.
+    pub fn commits_indexed(&self, commits: &[(Attempt, Fin)]) {
+        let mut state = self.state.lock();
+        for (attempt, _) in commits {
+            if let Some(progress) = state.attempts.get_mut(attempt) {
+                progress.indexed = true;
+            }
+        }
+    }
+
+    /// No index could be given these commits: the next flush has them again.
+    pub fn commits_not_indexed(&self, commits: Vec<(Attempt, Fin)>) {
+        self.state.lock().commits.extend(commits);
+    }
+
+    /// A commit that was found in an index.
+    pub fn recover_commit(&self, attempt: Attempt, sums: Fin) {
+        let mark = Arc::new(Mark::default());
+        mark.commit();
+        self.state.lock().attempts.insert(attempt, Progress { sums, mark, indexed: true });
+    }
+
+    /// A segment that was found, whole or lost.
+    pub fn recover_table(&self, state: TableState) {
+        self.state.lock().tables.push(Table::new(state));
+    }
+
+    /// Lets go of everything; returns the tables as they were, for their files. Memory is free when this returns,
+    /// but for what is being sent or written at this moment.
+    pub fn remove(&self) -> Vec<TableState> {
+        let mut state = self.state.lock();
+        self.removed.store(true, Ordering::Release);
+        self.memory.store(0, Ordering::Release);
+        let State { tables, waiters, .. } = std::mem::take(&mut *state);
+        drop(state);
+        for waiter in waiters {
+            // Nobody may wait any more.
+            let _ = waiter.send(Err(self.gone()));
+        }
+        tables.iter().map(|table| table.set(TableState::Removed)).collect()
+    }
+
+    /// Adds what it holds to its shuffle's numbers.
+    pub fn add_stats(&self, stats: &mut ShuffleStats) {
+        let state = self.state.lock();
+        let memtable = state.memtable.totals();
+        stats.memory_bytes += memtable.bytes;
+        stats.blocks += memtable.blocks;
+        for table in &state.tables {
+            match table.state() {
+                TableState::Memory(sealed) => {
+                    stats.memory_bytes += sealed.totals().bytes;
+                    stats.blocks += sealed.totals().blocks;
+                }
+                TableState::Segment(segment) => {
+                    stats.disk_bytes += segment.extent.len;
+                    stats.blocks += segment.extent.blocks;
+                }
+                TableState::Lost(_) | TableState::Empty | TableState::Removed => {}
+            }
+        }
+        stats.commits += state.attempts.values().filter(|progress| progress.mark.is_committed()).count() as u64;
+    }
+
+    fn lock(&self) -> Result<MutexGuard<'_, State>> {
+        let state = self.state.lock();
+        if self.removed.load(Ordering::Acquire) {
+            return Err(self.gone());
+        }
+        Ok(state)
+    }
+
+    fn gone(&self) -> Error {
+        removed(self.key.shuffle)
+    }
+}
+
+impl Progress {
+    fn new() -> Self {
+        Self { sums: Fin::default(), mark: Arc::new(Mark::default()), indexed: false }
+    }
+}
+
+impl State {
+    fn has(&self, push: &Push) -> Result<bool> {
+        let refused = |kind, what: String| {
+            Err(Error::new(kind, format!("{} {} frame {}: {what}", push.key, push.attempt, push.frame)))
+        };
+        let Some(progress) = self.attempts.get(&push.attempt) else {
+            if push.frame == 0 {
+                return Ok(false);
+            }
+            return refused(ErrorKind::Retry, "it is the first that came; frame 0 is expected".into());
+        };
+        if progress.mark.is_dropped() {
+            return refused(ErrorKind::Invalid, "the attempt was dropped, because its last frame did not match".into());
+        }
+        let next = progress.sums.frames;
+        if push.frame < next {
+            return Ok(true);
+        }
+        if progress.mark.is_committed() {
+            return refused(ErrorKind::Invalid, format!("the attempt was committed with {next} frames"));
+        }
+        if push.frame > next {
+            return refused(ErrorKind::Retry, format!("it came too early; frame {next} is expected"));
+        }
+        Ok(false)
+    }
+
+    fn seal(&mut self) {
+        let sealed = Arc::new(self.memtable.seal());
+        self.tables.push(Table::new(TableState::Memory(sealed)));
+    }
+}
+
+/// The error for what was removed.
+pub fn removed(shuffle: u32) -> Error {
+    Error::new(ErrorKind::NotFound, format!("shuffle {shuffle} was removed"))
+}
+
+fn join(a: &Fin, b: &Fin) -> Fin {
+    Fin {
+        frames: a.frames + b.frames,
+        blocks: a.blocks + b.blocks,
+        bytes: a.bytes + b.bytes,
+        crc_xor: a.crc_xor ^ b.crc_xor,
+    }
+}

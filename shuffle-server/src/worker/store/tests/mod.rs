@@ -1,0 +1,10 @@
+//! Tests of the store as a whole: through its methods, on real folders.
+
+mod crash;
+mod faults;
+mod folders;
+mod model;
+mod pushes;
+mod reads;
+mod removal;
+mod support;
