@@ -1,0 +1,10 @@
+//! The `overhand` command.
+
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    overhand_server::cli::run()
+}

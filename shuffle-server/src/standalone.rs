@@ -1,0 +1,214 @@
+//! A server process: the coordinator's part, the worker's, or both, put together from the configuration.
+//!
+//! The start is: listen on all ports (so that a port in use is known before anything is touched), serve health, recover
+//! the store, serve the planes, report to the coordinators, write the endpoints down. Stopping is the same backwards.
+
+use std::{sync::Arc, time::Instant};
+
+use overhand_common::{Error, ErrorKind, Result, token::TokenKey};
+use overhand_proto::v1::{coordinator_server::CoordinatorServer, worker_server::WorkerServer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tonic::{service::Routes, transport::server::TcpIncoming};
+
+use crate::{
+    admin::{self, Registry},
+    config::{Config, Role},
+    coordinator::{Access, Rules, Service, State},
+    endpoints::{Endpoints, Listeners, Published},
+    health::{Health, Part},
+    secret,
+    tasks::Tasks,
+    worker::{
+        Describe, Place, Reporter,
+        net::{self, Limits, Plane},
+        store::{self, Store},
+    },
+};
+
+/// A process that serves.
+pub struct Running {
+    /// Where.
+    pub endpoints: Endpoints,
+    health: Health,
+    tasks: Tasks,
+    admin: Tasks,
+    store: Option<Arc<Store>>,
+    published: Option<Published>,
+    close_timeout: std::time::Duration,
+}
+
+impl Running {
+    /// Starts a process of this role; the configuration was checked for it. When this returns, it serves.
+    pub async fn start(config: &Config, role: Role) -> Result<Self> {
+        let mut listeners = Listeners::bind(&config.listen, role.stores()).await?;
+        let endpoints = listeners.endpoints(&config.listen.advertise)?;
+        let own_control = listeners.own_control()?;
+        let data = listeners.data.take();
+        let Listeners { control, admin: admin_listener, .. } = listeners;
+
+        let health = Health::default();
+        let registry = Registry::new()?;
+        // Health outlives everything else, so that it can be asked during recovery and while stopping.
+        let admin = Tasks::new(health.clone());
+        admin.spawn("admin port", admin::serve(admin_listener, health.clone(), registry.clone(), admin.stop()));
+        let tasks = Tasks::new(health.clone());
+        let mut this = Self {
+            endpoints,
+            health: health.clone(),
+            tasks: tasks.clone(),
+            admin,
+            store: None,
+            published: None,
+            close_timeout: config.network.close_timeout.0,
+        };
+        match this.serve(config, role, (control, data), &registry, own_control).await {
+            Ok(()) => Ok(this),
+            Err(error) => {
+                if let Err(also) = this.stop().await {
+                    tracing::error!(error = %also, "stopping after a failed start failed too");
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn serve(
+        &mut self,
+        config: &Config,
+        role: Role,
+        (control, data): (TcpListener, Option<TcpListener>),
+        registry: &Arc<Registry>,
+        own_control: String,
+    ) -> Result<()> {
+        let store = match role.stores() {
+            true => Some(self.open_store(config, registry).await?),
+            false => None,
+        };
+        let folder = config.storage.data_dirs.first();
+        let key = secret::token_key(&config.auth.secret_file, folder.map(AsRef::as_ref), &mut rand::rng())?;
+
+        let mut routes = Routes::builder();
+        if role.coordinates() {
+            routes.add_service(CoordinatorServer::new(coordinator(config, key.clone())?));
+        }
+        if let Some(store) = &store {
+            routes.add_service(WorkerServer::new(Describe::new(store.clone())));
+        }
+        self.tasks.spawn("control plane", control_plane(control, routes.routes(), self.tasks.stop()));
+
+        if let (Some(store), Some(listener)) = (store, data) {
+            let metrics = net::Metrics::new(registry.recorder());
+            let plane = Plane::new(store.clone(), key.clone(), limits(config), metrics);
+            self.tasks.spawn("data plane", plane.serve(listener, self.tasks.stop()));
+            let addresses = match role {
+                Role::Standalone => vec![own_control],
+                Role::Coordinator | Role::Worker => config.worker.coordinators.clone(),
+            };
+            for address in addresses {
+                self.report_to(address, config, &store, &key);
+            }
+        }
+        if let Some(folder) = folder {
+            self.published = Some(self.endpoints.publish(folder)?);
+        }
+        Ok(())
+    }
+
+    async fn open_store(&mut self, config: &Config, registry: &Arc<Registry>) -> Result<Arc<Store>> {
+        let part = self.health.part("storage");
+        part.bad("it is being recovered");
+        let (settings, metrics) = (config.store(), store::Metrics::new(registry.recorder()));
+        let begun = Instant::now();
+        let opening = tokio::task::spawn_blocking(move || Store::open(settings, metrics));
+        let store = opening.await.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))??;
+        self.store = Some(store.clone());
+        let took_ms = begun.elapsed().as_millis() as u64;
+        tracing::info!(worker = %store.worker_id(), apps = store.apps().len(), took_ms, "storage is open");
+        judge(&store, &part);
+        let (gauges, judged) = (store.clone(), store.clone());
+        registry.before_render(move || gauges.refresh_metrics());
+        let (stop, pause) = (self.tasks.stop(), config.storage.probe_interval.0);
+        self.tasks.spawn("storage watch", async move {
+            while tokio::time::timeout(pause, stop.cancelled()).await.is_err() {
+                judge(&judged, &part);
+            }
+            Ok(())
+        });
+        Ok(store)
+    }
+
+    fn report_to(&self, address: String, config: &Config, store: &Arc<Store>, key: &TokenKey) {
+        let place = Place {
+            data_address: self.endpoints.data.clone().unwrap_or_default(),
+            control_address: self.endpoints.control.clone(),
+            zone: config.worker.zone.clone(),
+            tags: config.worker.tags.clone(),
+        };
+        let part = self.health.part(format!("coordinator {address}"));
+        let reporter = Reporter::new(store.clone(), key.clone(), place, part);
+        self.tasks.spawn("reporter", reporter.run(address, self.tasks.stop()));
+    }
+
+    /// Takes no more requests, ends what is under way, brings everything to disk, and forgets the endpoints. An error
+    /// means that not everything that is in memory reached the disk.
+    pub async fn stop(mut self) -> Result<()> {
+        // Who still finds the file finds a process that answers.
+        self.published.take();
+        // The data plane takes its own time to close; the rest follows at once.
+        if !self.tasks.finish(self.close_timeout * 2).await {
+            tracing::warn!("some tasks did not stop in time");
+        }
+        let closed = match self.store.take() {
+            Some(store) => store.close().await,
+            None => Ok(()),
+        };
+        self.admin.finish(self.close_timeout).await;
+        closed
+    }
+
+    /// Everything that stands in the way of serving.
+    pub fn problems(&self) -> Vec<String> {
+        self.health.problems()
+    }
+}
+
+/// A worker without a folder that takes data is not ready for new data.
+fn judge(store: &Store, part: &Part) {
+    let usage = store.usage();
+    if usage.disk_free > 0 {
+        part.good();
+    } else {
+        part.bad("no data folder takes data: all are full or failing");
+    }
+}
+
+fn coordinator(config: &Config, key: TokenKey) -> Result<Service> {
+    let rules = Rules { lease: config.coordinator.lease.0, worker_timeout: config.coordinator.worker_timeout.0 };
+    let access = Access {
+        key,
+        token_lifetime: config.coordinator.token_lifetime.0,
+        registration_secret: secret::registration(&config.auth.registration_secret_file)?,
+    };
+    let state = State::new(rules, Instant::now());
+    Ok(Service::new(state, access, config.coordinator.heartbeat_interval.0))
+}
+
+async fn control_plane(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<()> {
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    let server = tonic::transport::Server::builder().add_routes(routes);
+    let served = server.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()).await;
+    served.map_err(|error| Error::new(ErrorKind::Internal, format!("the control plane failed: {error}")))
+}
+
+fn limits(config: &Config) -> Limits {
+    let network = &config.network;
+    Limits {
+        connections: network.connections,
+        streams: network.streams,
+        window: network.window.0,
+        hello_timeout: network.hello_timeout.0,
+        stall_timeout: network.stall_timeout.0,
+        close_timeout: network.close_timeout.0,
+    }
+}

@@ -1,0 +1,75 @@
+//! The data plane: framed TCP between clients and this worker. The messages are in [`overhand_common::message`].
+//!
+//! - [`Plane`]: accepts connections, within limits, until it is told to stop.
+//! - `connection`: one connection: the hello, then message by message in the order in which they come.
+//! - `input`: reads headers and heads through a small buffer, bodies straight into the memory that was reserved for them.
+//! - `push`: header → head → memory → body → store → acknowledgement.
+//! - `fetch`: one stream of a fetch: waits for credit and for its turn, then sends the next piece.
+//! - `output`: one message at a time on a socket: memory by a vectored write, files by `sendfile`.
+//! - `pages`: keeps disk reads off the threads that serve sockets.
+//!
+//! # Invariants
+//! - Nothing that a peer says sizes an allocation before the header's checksum and limits were checked; a body is read
+//!   only into memory that the store's budget has granted. While there is none the connection is not read: TCP holds
+//!   the writer back, and other connections go on.
+//! - Frames of one connection reach the store in their order. Only the last frame of an attempt may be left waiting
+//!   (for the disk, where that is asked for) while the next frames are taken.
+//! - A request that fails is answered on its stream, and the connection goes on. It is closed when the bytes can't be
+//!   trusted any more: a header that is damaged or over its limits, a message that stops half-way, a stalled peer.
+//! - A connection holds one piece of memory for fetches at most, however many streams it carries: a stream asks for its next
+//!   piece when it is its turn to send.
+
+mod connection;
+mod fetch;
+mod input;
+mod metrics;
+mod output;
+mod pages;
+mod plane;
+mod push;
+
+pub use metrics::Metrics;
+pub use plane::{Limits, Plane};
+
+use std::{fmt, io};
+
+use overhand_common::{Error, Malformed};
+
+/// Why a connection can't go on.
+#[derive(Debug)]
+enum Broken {
+    /// The socket failed, or the other side is gone.
+    Socket(io::Error),
+    /// The other side closed it in the middle of a message.
+    Truncated,
+    /// The other side neither took nor gave anything for too long.
+    Stalled,
+    /// What came makes no sense, and so nothing after it would: the error is said on this stream before closing.
+    Untrusted(u64, Error),
+    /// A part of ours failed.
+    Internal(String),
+}
+
+impl From<io::Error> for Broken {
+    fn from(error: io::Error) -> Self {
+        Broken::Socket(error)
+    }
+}
+
+impl From<Malformed> for Broken {
+    fn from(malformed: Malformed) -> Self {
+        Broken::Untrusted(0, malformed.into())
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Broken::Socket(error) => write!(f, "{error}"),
+            Broken::Truncated => f.write_str("it was closed in the middle of a message"),
+            Broken::Stalled => f.write_str("nothing moved for too long in the middle of a message"),
+            Broken::Untrusted(_, error) => write!(f, "{error}"),
+            Broken::Internal(what) => f.write_str(what),
+        }
+    }
+}
