@@ -53,11 +53,18 @@ public final class RowChecksums {
     this.checksums = checksums;
   }
 
+  /** For records that Spark wants no checksums of. */
+  public static RowChecksums none() {
+    return new RowChecksums(new Object[0]);
+  }
+
   /** The checksums of one map task; not active where Spark wants none. */
   public static RowChecksums of(ShuffleDependency<?, ?, ?> dependency) {
+    if (OF_DEPENDENCY == null) {
+      return none();
+    }
     try {
-      return new RowChecksums(
-          OF_DEPENDENCY == null ? new Object[0] : (Object[]) OF_DEPENDENCY.invokeExact(dependency));
+      return new RowChecksums((Object[]) OF_DEPENDENCY.invokeExact((ShuffleDependency) dependency));
     } catch (Throwable e) {
       Platform.throwException(e);
       throw new AssertionError(e);
