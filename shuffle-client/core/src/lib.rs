@@ -10,6 +10,10 @@
 //! - [`client`]: one per executor: settings, connections, memory, counters.
 //! - [`writer`]: batches of records in, blocks out.
 //! - [`reader`]: blocks in, batches of items out.
+//! - `codec`: compression and encryption of a block's payload.
+//! - `link`: connections to workers, made again when they break.
+//! - `control`: calls to coordinators.
+//! - `pool`: memory that is mapped once and used again.
 //!
 //! # A record, step by step
 //! 1. A task takes a [`Chunk`] from its [`Writer`] and puts records into it: partition, length, bytes.
@@ -24,7 +28,11 @@
 
 pub mod application;
 pub mod client;
+mod codec;
+mod control;
+mod link;
 pub mod placement;
+mod pool;
 pub mod reader;
 pub mod writer;
 

@@ -1,90 +1,73 @@
 //! One per executor: settings, connections, memory, counters.
+//!
+//! A [`Client`] holds what its writers and readers share: the pool of buffers, a link per worker for pushes and one
+//! for fetches, the threads that encode, the tokens. Its asynchronous runtime lives and ends with it.
 
-use std::{sync::Arc, time::Duration};
+mod config;
+mod counters;
+mod threads;
+mod tokens;
 
-use crate::{Attempt, Codec, Placement, ReadRequest, Reader, Result, Writer};
+use std::{collections::HashMap, sync::Arc};
 
-/// The settings of a [`Client`].
-#[derive(Debug, Clone)]
-pub struct ClientConfig {
-    /// How blocks are compressed; a run that does not shrink is stored as it is.
-    pub codec: Codec,
-    /// ZSTD's level.
-    pub zstd_level: i32,
-    /// Encrypts blocks (AES-GCM) with this key of 16, 24 or 32 bytes.
-    pub encryption_key: Option<Vec<u8>>,
-    /// How many bytes of records to put into a block, before compression.
-    pub block_size: usize,
-    /// How many bytes of blocks to put into a frame.
-    pub frame_size: usize,
-    /// Runs shorter than this wait for the next batch, while [`Self::carry_limit`] allows.
-    pub min_block_size: usize,
-    /// Per writer: how many bytes of records may wait for the next batch.
-    pub carry_limit: usize,
-    /// Per writer: how many bytes of frames may be on their way unacknowledged.
-    pub write_window: usize,
-    /// Per reader: how many bytes of blocks may be on their way or waiting to be decoded.
-    pub read_window: usize,
-    /// Per reader: how many fetches run at a time.
-    pub parallel_fetches: usize,
-    /// Per client: how many bytes of unused buffers are kept for the next use.
-    pub idle_memory: usize,
-    /// Threads that sort, compress and encrypt.
-    pub encode_threads: usize,
-    /// Threads that send and receive.
-    pub io_threads: usize,
-    /// How long to wait for a worker to take a connection.
-    pub connect_timeout: Duration,
-    /// How long a worker may be out of reach before what needs it fails.
-    pub retry_for: Duration,
-}
+use parking_lot::Mutex;
+use tokio::runtime::{Builder, Handle, Runtime};
 
-impl Default for ClientConfig {
-    fn default() -> Self {
-        Self {
-            codec: Codec::Lz4,
-            zstd_level: 1,
-            encryption_key: None,
-            block_size: 128 << 10,
-            frame_size: 1 << 20,
-            min_block_size: 16 << 10,
-            carry_limit: 32 << 20,
-            write_window: 16 << 20,
-            read_window: 8 << 20,
-            parallel_fetches: 4,
-            idle_memory: 256 << 20,
-            encode_threads: 2,
-            io_threads: 1,
-            connect_timeout: Duration::from_secs(5),
-            retry_for: Duration::from_secs(20),
-        }
-    }
-}
-
-/// What a client or an application has asked of others so far.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    /// Calls to coordinators.
-    pub coordinator_calls: u64,
-    /// Connections opened to workers.
-    pub connections: u64,
-    /// Frames sent.
-    pub frames: u64,
-    /// Fetches sent.
-    pub fetches: u64,
-    /// Messages that granted credit.
-    pub credits: u64,
-    /// Messages of blocks received.
-    pub data_messages: u64,
-    /// Shuffles removed, counted once per worker.
-    pub removals: u64,
-}
+pub use self::{config::ClientConfig, counters::Counters};
+pub(crate) use self::{
+    counters::{Tally, count},
+    threads::Threads,
+    tokens::{Tokens, now},
+};
+use crate::{
+    Attempt, Error, ErrorKind, Place, Placement, ReadRequest, Reader, Result, Writer,
+    codec::Cipher,
+    link::{Context, Target, fetch::FetchLink, push::PushLink},
+    pool::Pool,
+    writer::Workspaces,
+};
 
 /// Writes and reads shuffles. Cheap to clone: all clones share connections, memory and threads, which go with the last
 /// of them (writers and readers count as clones).
 #[derive(Debug, Clone)]
-pub struct Client {
-    config: Arc<ClientConfig>,
+pub struct Client(Arc<Shared>);
+
+/// What a client's writers and readers share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: ClientConfig,
+    pub(crate) cipher: Option<Arc<Cipher>>,
+    pub(crate) pool: Pool,
+    pub(crate) workspaces: Workspaces,
+    pub(crate) threads: Threads,
+    context: Arc<Context>,
+    pushes: Mutex<HashMap<Target, Arc<PushLink>>>,
+    fetches: Mutex<HashMap<Target, Arc<FetchLink>>>,
+    runtime: OwnedRuntime,
+}
+
+impl Shared {
+    /// The push connection to a worker.
+    pub(crate) fn push_link(&self, placement: &Placement, place: &Place) -> Arc<PushLink> {
+        let target = Target { app: placement.app.clone(), place: place.clone() };
+        let start = |target: Target| PushLink::start(Arc::clone(&self.context), target, self.runtime.handle());
+        Arc::clone(self.pushes.lock().entry(target.clone()).or_insert_with(|| start(target)))
+    }
+
+    /// The fetch connection to a worker.
+    pub(crate) fn fetch_link(&self, placement: &Placement, place: &Place) -> Arc<FetchLink> {
+        let target = Target { app: placement.app.clone(), place: place.clone() };
+        let start = |target: Target| FetchLink::start(Arc::clone(&self.context), target, self.runtime.handle());
+        Arc::clone(self.fetches.lock().entry(target.clone()).or_insert_with(|| start(target)))
+    }
+
+    fn learn(&self, placement: &Arc<Placement>) {
+        let context = &self.context;
+        if context.tokens.learn(placement) {
+            let renewing = Arc::clone(&context.tokens).keep_fresh(Arc::clone(placement), Arc::clone(&context.tally));
+            self.runtime.handle().spawn(renewing);
+        }
+    }
 }
 
 impl Client {
@@ -93,16 +76,39 @@ impl Client {
     /// # Errors
     /// `Invalid` if a setting is out of bounds, `Internal` if threads can't be started.
     pub fn new(config: ClientConfig) -> Result<Self> {
-        Ok(Self { config: Arc::new(config) })
+        config.validate()?;
+        let cipher = config.encryption_key.as_deref().map(Cipher::new).transpose()?.map(Arc::new);
+        let pool = Pool::new(config.idle_memory);
+        let context = Arc::new(Context {
+            pool: pool.clone(),
+            tokens: Arc::default(),
+            tally: Arc::default(),
+            connect_timeout: config.connect_timeout,
+            answer_timeout: config.answer_timeout,
+            retry_for: config.retry_for,
+        });
+        let threads = Threads::start(config.encode_threads)?;
+        let runtime = OwnedRuntime::start("overhand-io", config.io_threads)?;
+        Ok(Self(Arc::new(Shared {
+            config,
+            cipher,
+            pool,
+            workspaces: Workspaces::default(),
+            threads,
+            context,
+            pushes: Mutex::default(),
+            fetches: Mutex::default(),
+            runtime,
+        })))
     }
 
     /// A writer of one attempt's output.
     ///
     /// # Errors
-    /// `Closed` after the client's end.
+    /// `Internal` if there is no memory.
     pub fn writer(&self, placement: Arc<Placement>, attempt: Attempt) -> Result<Writer> {
-        let _ = (placement, attempt, &self.config);
-        todo!()
+        self.0.learn(&placement);
+        Writer::new(Arc::clone(&self.0), placement, attempt)
     }
 
     /// A reader of a range of partitions and map indexes.
@@ -110,23 +116,48 @@ impl Client {
     /// # Errors
     /// `Invalid` if a range is out of bounds or an expected attempt is outside of it.
     pub fn reader(&self, placement: Arc<Placement>, request: ReadRequest) -> Result<Reader> {
-        let _ = (placement, request);
-        todo!()
+        self.0.learn(&placement);
+        Reader::new(Arc::clone(&self.0), placement, request)
     }
 
     /// How many bytes of records to collect before a [`Writer::push`], so that the runs of `partitions` make decent
     /// blocks.
     pub fn batch_size(&self, partitions: u32) -> usize {
-        (partitions as usize).saturating_mul(self.config.min_block_size).clamp(4 << 20, 32 << 20)
+        (partitions as usize).saturating_mul(self.0.config.min_block_size).clamp(4 << 20, 32 << 20)
     }
 
     /// Calls and messages so far.
     pub fn counters(&self) -> Counters {
-        todo!()
+        self.0.context.tally.read()
     }
 
     /// Bytes of buffers in use and kept for the next use, by all writers and readers together.
     pub fn memory(&self) -> usize {
-        todo!()
+        self.0.pool.memory()
+    }
+}
+
+/// A runtime that does not wait for its tasks when it is dropped, wherever that is.
+#[derive(Debug)]
+pub(crate) struct OwnedRuntime(Option<Runtime>);
+
+impl OwnedRuntime {
+    pub(crate) fn start(name: &str, threads: usize) -> Result<Self> {
+        let runtime = Builder::new_multi_thread().worker_threads(threads).thread_name(name).enable_all().build();
+        let runtime = runtime
+            .map_err(|error| Error::new(ErrorKind::Internal, format!("threads could not be started: {error}")))?;
+        Ok(Self(Some(runtime)))
+    }
+
+    pub(crate) fn handle(&self) -> &Handle {
+        self.0.as_ref().expect("taken only in drop").handle()
+    }
+}
+
+impl Drop for OwnedRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
     }
 }

@@ -1,0 +1,100 @@
+//! Opens a connection: TCP, hello, welcome; with a bounded number of tries.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use overhand_common::message::{Hello, Kind, Welcome, message};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::{
+    io::{AsyncWriteExt, BufReader},
+    net::{
+        TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    time::timeout,
+};
+
+use super::{Context, Incoming, Target, broken, failure};
+use crate::{Error, ErrorKind, Result, client::count};
+
+const FIRST_DELAY: Duration = Duration::from_millis(20);
+const LONGEST_DELAY: Duration = Duration::from_secs(2);
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
+
+/// An open connection that said hello.
+#[derive(Debug)]
+pub(crate) struct Session {
+    pub(crate) input: BufReader<OwnedReadHalf>,
+    pub(crate) output: OwnedWriteHalf,
+    /// Body bytes that may be on their way unacknowledged.
+    pub(crate) window: u64,
+}
+
+/// Connects, trying again for [`Context::retry_for`].
+pub(crate) async fn dial(context: &Context, target: &Target) -> Result<Session> {
+    let delays = ExponentialBuilder::default()
+        .with_min_delay(FIRST_DELAY)
+        .with_max_delay(LONGEST_DELAY)
+        .with_jitter()
+        .without_max_times()
+        .with_total_delay(Some(context.retry_for))
+        .build();
+    let place = &target.place;
+    let mut delays = delays.into_iter();
+    loop {
+        let error = match dial_once(context, target).await {
+            Ok(session) => return Ok(session),
+            Err(error) => error,
+        };
+        let transient = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Backpressure | ErrorKind::Closed);
+        let doing = format!("worker {} at {}", place.worker, place.address);
+        if !transient {
+            return Err(error.context(doing));
+        }
+        match delays.next() {
+            Some(delay) => tokio::time::sleep(delay).await,
+            None => {
+                let text = format!(
+                    "{doing} was out of reach for {:?}: {}; check that it runs and that this host may reach it",
+                    context.retry_for,
+                    error.message()
+                );
+                return Err(broken(text));
+            }
+        }
+    }
+}
+
+/// Connects once. Errors of the kinds `Retry`, `Backpressure` and `Closed` may be gone when tried again.
+pub(crate) async fn dial_once(context: &Context, target: &Target) -> Result<Session> {
+    let address = &target.place.address;
+    let within = context.connect_timeout;
+    let stream = timeout(within, TcpStream::connect(address))
+        .await
+        .map_err(|_| broken(format!("no connection within {within:?}")))?
+        .map_err(|error| broken(format!("no connection: {error}")))?;
+    let options = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY);
+    let set = stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_tcp_keepalive(&options));
+    set.map_err(|error| broken(format!("the connection's options could not be set: {error}")))?;
+    count(&context.tally.connections);
+    let (input, mut output) = stream.into_split();
+    let mut input = BufReader::new(input);
+    let hello = Hello::new(context.tokens.get(&target.app));
+    let welcome = async {
+        let bytes = message(Kind::Hello, 0, &hello.encode());
+        output.write_all(&bytes).await.map_err(|error| broken(format!("the connection broke: {error}")))?;
+        Incoming::read(&mut input, &context.pool).await
+    };
+    let answer = timeout(within, welcome).await.map_err(|_| broken(format!("no welcome within {within:?}")))??;
+    let welcome = match answer.kind {
+        Kind::Welcome => Welcome::decode(&answer.head)?,
+        Kind::Failure => return Err(failure(&answer.head)),
+        other => return Err(Error::new(ErrorKind::Invalid, format!("it answered a hello with {other:?}"))),
+    };
+    if welcome.worker.id != target.place.worker.id {
+        let text = format!("another worker ({}) answers there: the one that was meant is gone", welcome.worker);
+        return Err(Error::new(ErrorKind::Stale, text));
+    }
+    Ok(Session { input, output, window: welcome.window })
+}
