@@ -25,8 +25,21 @@ final class Digest {
     private Digest() {}
 
     /** A part's contribution: `power` is the base to the number of rows, which shifts what came before. */
-    private record Part(long rows, long sum, long ordered, long power) implements Serializable {
+    private static final class Part implements Serializable {
         static final Part EMPTY = new Part(0, 0, 0, 1);
+
+        private final long rows;
+        private final long sum;
+        private final long ordered;
+        private final long power;
+
+        // No record class: Kryo, which some jobs serialize their results with, can't write one.
+        Part(long rows, long sum, long ordered, long power) {
+            this.rows = rows;
+            this.sum = sum;
+            this.ordered = ordered;
+            this.power = power;
+        }
 
         Part add(long hash) {
             return new Part(rows + 1, sum + hash, ordered * BASE + hash, power * BASE);

@@ -33,8 +33,8 @@ record Mode(String name, Map<String, String> conf, boolean twoHosts, List<String
         table.addAll(RddJobs.all());
         List<Job> usual = table.stream().filter(job -> !job.is(Job.Trait.LARGE)).toList();
         List<Job> core = table.stream().filter(job -> job.is(Job.Trait.CORE)).toList();
-        // A budget smaller than what the larger jobs shuffle, so that they go through segments.
-        List<String> tiny = List.of("--memory", "16MiB");
+        // The least memory that a server takes, and flushed from 1 % on: nearly every block goes through a segment.
+        List<String> tiny = List.of("--memory-budget", "32MiB", "--set", "memory.high_mark=0.01", "--set", "memory.low_mark=0.001");
         return List.of(
             running("lz4", Map.of(CODEC, "lz4"), List.of(), table),
             running("small-memory", Map.of(), tiny, usual),

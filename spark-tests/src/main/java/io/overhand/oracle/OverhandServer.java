@@ -23,7 +23,7 @@ final class OverhandServer implements AutoCloseable {
     private final Path log;
     private final List<String> flags;
     private Process process;
-    private String coordinators;
+    private JsonNode endpoints;
 
     /** Starts the server on ports of its choice. */
     OverhandServer(Path binary, Path dataDir, Path log, List<String> flags) throws IOException {
@@ -31,17 +31,24 @@ final class OverhandServer implements AutoCloseable {
         this.dataDir = dataDir;
         this.log = log;
         this.flags = flags;
-        start("127.0.0.1:0");
+        start(List.of("--listen", "127.0.0.1:0"));
     }
 
     /** What spark.overhand.coordinators takes. */
     String coordinators() {
-        return coordinators;
+        return endpoints.get("control").asText();
     }
 
-    private void start(String listen) throws IOException {
+    /** Flags for another server at the addresses of the last. */
+    private List<String> sameAddresses() {
+        return List.of("--listen", coordinators(), "--set", "listen.data=" + endpoints.get("data").asText(),
+            "--set", "listen.admin=" + endpoints.get("admin").asText());
+    }
+
+    private void start(List<String> listen) throws IOException {
         List<String> command = new ArrayList<>(List.of(
-            binary.toString(), "standalone", "--data-dir", dataDir.toString(), "--listen", listen));
+            binary.toString(), "standalone", "--data-dir", dataDir.toString()));
+        command.addAll(listen);
         command.addAll(flags);
         process = new ProcessBuilder(command).redirectError(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
         // One line on stdout says that it is ready; none means that it ended.
@@ -49,27 +56,26 @@ final class OverhandServer implements AutoCloseable {
         if (ready == null) {
             throw new IOException("the server ended before it was ready, see " + log);
         }
-        coordinators = JSON.readTree(dataDir.resolve("endpoints.json").toFile()).get("control").asText();
+        endpoints = JSON.readTree(dataDir.resolve("endpoints.json").toFile());
     }
 
     /** Ends the process by SIGKILL, forgets everything that it stored, and starts another at the same addresses. */
     void restartEmpty() throws IOException, InterruptedException {
         process.destroyForcibly().waitFor();
-        String address = coordinators;
         deleteTree(dataDir);
         Files.createDirectories(dataDir);
-        start(address);
+        start(sameAddresses());
     }
 
     /** Ends the process by SIGKILL and starts another on the same data and addresses. */
     void restartAfterKill() throws IOException, InterruptedException {
         process.destroyForcibly().waitFor();
-        start(coordinators);
+        start(sameAddresses());
     }
 
     /** What {@code overhand status --json} says. */
     JsonNode status() throws IOException, InterruptedException {
-        Process status = new ProcessBuilder(binary.toString(), "status", "--coordinator", coordinators, "--json")
+        Process status = new ProcessBuilder(binary.toString(), "status", "--coordinator", coordinators(), "--json")
             .redirectError(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
         byte[] out = status.getInputStream().readAllBytes();
         if (status.waitFor() != 0) {
@@ -87,7 +93,7 @@ final class OverhandServer implements AutoCloseable {
     int shuffles() throws IOException, InterruptedException {
         int shuffles = 0;
         for (JsonNode application : status().get("applications")) {
-            shuffles += application.get("shuffles").asInt();
+            shuffles += application.get("shuffles").size();
         }
         return shuffles;
     }
