@@ -13,7 +13,7 @@
 //! | end of the token, seconds since 1970 | 8 |
 //! | coordinators: count, each | 2, texts |
 //! | workers: count, each: UUID, incarnation, address | 2, (16, 8, text) |
-//! | per shard: count of epochs, each: epoch, length of the chain, workers by their place in the list | 4, (4, 1, 2 each) |
+//! | per shard: count of epochs, each: epoch, length of the chain, workers by place in the list | 4, (4, 1, 2 each) |
 
 use std::collections::HashMap;
 

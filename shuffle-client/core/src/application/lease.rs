@@ -56,8 +56,8 @@ impl Lease {
         (Arc::clone(&state.workers), state.token.clone(), state.token_expires)
     }
 
-    /// Keeps the lease until [`Lease::stop`]. Coordinators that are out of reach are tried for ever: the view stays as it
-    /// was, and the workers keep the data as long as no coordinator says otherwise.
+    /// Keeps the lease until [`Lease::stop`]. Coordinators that are out of reach are tried for ever: the view stays as
+    /// it was, and the workers keep the data as long as no coordinator says otherwise.
     pub(super) async fn keep(self: Arc<Self>) {
         let mut reachable = true;
         loop {

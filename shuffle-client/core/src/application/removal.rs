@@ -82,7 +82,8 @@ async fn remove_at(
             Ok(())
         }
         Err(error) if matches!(error.kind(), ErrorKind::Retry | ErrorKind::Stale | ErrorKind::Closed) => {
-            tracing::warn!(shuffle, worker = %target.place.address, %error, "a worker was not told to delete a shuffle");
+            let worker = &target.place.address;
+            tracing::warn!(shuffle, %worker, %error, "a worker was not told to delete a shuffle");
             Ok(())
         }
         Err(error) => Err(error.context(format!("worker {} at {}", target.place.worker, target.place.address))),

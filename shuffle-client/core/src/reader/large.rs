@@ -127,7 +127,8 @@ mod tests {
             shuffle in any::<proptest::sample::Index>(),
         ) {
             let pool = Pool::new(0);
-            let items: Vec<Vec<u8>> = lens.iter().map(|len| (0..*len).map(|byte| (byte * len) as u8).collect()).collect();
+            let item = |len: &usize| (0..*len).map(|byte| (byte * len) as u8).collect();
+            let items: Vec<Vec<u8>> = lens.iter().map(item).collect();
             let mut blocks: Vec<_> = items.iter().flat_map(|item| parts(&pool, item, 13)).enumerate().collect();
             let step = shuffle.index(blocks.len()).max(1);
             let mut mixed = vec![];

@@ -197,10 +197,14 @@ impl Reader {
         if self.fetches.reads(plan.shard) {
             return Ok(());
         }
+        let range = self.placement.layout.range(plan.shard);
+        let wanted = &mut self.decoder.wanted;
         for piece in self.decoder.large.unfinished() {
-            self.decoder.wanted.breaks(piece);
+            if range.contains(&wanted.partition(piece)) {
+                wanted.breaks(piece);
+            }
         }
-        let lost = self.decoder.wanted.missing(&self.placement.layout.range(plan.shard));
+        let lost = wanted.missing(&range);
         if lost.is_empty() {
             return Ok(());
         }
@@ -208,7 +212,7 @@ impl Reader {
             self.placement.shards[plan.shard as usize].iter().map(|epoch| epoch.chain[0].address.as_str()).collect();
         let why = damage.map_or("the worker no longer has all of it".to_owned(), |damage| format!("damaged: {damage}"));
         let text = format!(
-            "{} shard {} of partitions {:?} is not whole at {}: {why}; {} map attempts must be run again, the first is {}",
+            "{} shard {} of partitions {:?} is not whole at {}: {why}; {} map attempts must be run again, first {}",
             self.place(),
             plan.shard,
             self.partitions,

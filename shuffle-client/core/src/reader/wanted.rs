@@ -78,6 +78,11 @@ impl Wanted {
         }
     }
 
+    /// The partition of a piece.
+    pub(super) fn partition(&self, at: usize) -> u32 {
+        self.pieces[at].what.partition
+    }
+
     /// A piece can't be put together.
     pub(super) fn breaks(&mut self, at: usize) {
         self.pieces[at].broken = true;

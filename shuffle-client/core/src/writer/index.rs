@@ -1,7 +1,7 @@
 //! Which record of a batch belongs to which partition: a counting sort of where the records are, not of the records.
 //!
-//! A record is named by 32 bits: its place if the batch's chunks lay one behind the other, each from a multiple of 64 KiB
-//! on.
+//! A record is named by 32 bits: its place if the batch's chunks lay one behind the other, each from a multiple of
+//! 64 KiB on.
 
 use super::Chunk;
 use crate::{Error, ErrorKind, Result};
