@@ -23,12 +23,12 @@ use crate::{
 
 type Commits = Vec<(Attempt, Fin)>;
 
-/// Writes everything of `shard` that is in memory to segments, and its commits to an index; then answers who waits for
-/// that. On an error, nothing is lost: what was not written stays in memory, and is tried again with the next flush.
+/// Writes what `shard` has in memory to segments, the oldest first, and its commits to an index; then answers who waits
+/// for that. If nobody does, it stops when enough memory is free. On an error, nothing is lost: what was not written stays in memory, and is tried again with the next flush.
 pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
     let _flushing = shard.flushing.lock();
-    let Some(Plan { tables, commits, waiters }) = shard.plan_flush() else { return Ok(()) };
-    let done = write_tables(core, shard, tables, commits);
+    let Some(Plan { tables, asked, commits, waiters }) = shard.plan_flush() else { return Ok(()) };
+    let done = write_tables(core, shard, tables, asked, commits);
     for waiter in waiters {
         // One that gave up has its answer from the repeat that it sends.
         let _ = waiter.send(done.clone());
@@ -36,10 +36,20 @@ pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
     done
 }
 
-fn write_tables(core: &Core, shard: &Shard, tables: Vec<(Arc<Table>, Arc<Sealed>)>, commits: Commits) -> Result<()> {
+fn write_tables(
+    core: &Core,
+    shard: &Shard,
+    tables: Vec<(Arc<Table>, Arc<Sealed>)>,
+    asked: bool,
+    commits: Commits,
+) -> Result<()> {
     let mut indexed = commits.is_empty();
     let count = tables.len();
     for (number, (table, sealed)) in tables.into_iter().enumerate() {
+        if !asked && number > 0 && core.excess() == 0 {
+            shard.commits_not_indexed(commits);
+            return Ok(());
+        }
         // The commits go into the index together with the last segment: one sync for both.
         let with: &[_] = if number + 1 == count { &commits } else { &[] };
         let segment = match write_segment(core, shard, &sealed, with) {

@@ -16,7 +16,8 @@
 //! 3. With [`Durability::Disk`] a FIN waits for the shard's next flush; all that come meanwhile wait for the same one.
 //!
 //! # A table's life
-//! Memtable → sealed (a fetch needs its order, memory is short, it got large, or the store closes) → segment. A sealed
+//! Memtable → sealed (a fetch needs its order, memory is short, it got large, or the store closes) → segment (memory is short, a commit
+//! must be on disk, or the store closes). A sealed
 //! memtable and its segment have the same blocks in the same order, so a cursor goes on in one where it was in the other.
 //! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement.
 //!
@@ -55,7 +56,7 @@ use parking_lot::Mutex;
 
 use self::{
     core::{Core, blocking, closed},
-    shard::Taken,
+    shard::Shard,
 };
 pub use self::{
     cursor::{Cursor, Piece},
@@ -124,10 +125,8 @@ impl Store {
     pub async fn push(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<()> {
         let core = &*self.core;
         let taken = self.take(app, push, body, blocks);
-        let (shard, taken) = taken.inspect_err(|_| core.metrics.refused_frames.increment(1))?;
-        if taken == Taken::Sealed {
-            core.queue.push(&shard);
-        } else if core.pressed() {
+        let shard = taken.inspect_err(|_| core.metrics.refused_frames.increment(1))?;
+        if core.pressed() {
             core.queue.wake();
         }
         if push.fin.is_some()
@@ -141,12 +140,12 @@ impl Store {
     }
 
     /// Finds the shard, and gives it the frame if it has not got it yet.
-    fn take(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<(Arc<shard::Shard>, Taken)> {
+    fn take(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<Arc<Shard>> {
         let core = &*self.core;
         let shard = self.open_shard(app, push)?;
         if shard.has(push)? {
             core.metrics.repeated_frames.increment(1);
-            return Ok((shard, Taken::Repeated));
+            return Ok(shard);
         }
         let checked = frame::check(push, push.layout.range(push.key.shard), &body, blocks)?;
         let bytes = checked.sums.bytes;
@@ -157,18 +156,18 @@ impl Store {
         }
         let taken = shard.take(push, body, checked, core.settings.memtable_max)?;
         drop(is_closed);
-        if taken == Taken::Repeated {
-            core.metrics.repeated_frames.increment(1);
-        } else {
+        if taken {
             core.metrics.pushed_frames.increment(1);
             core.metrics.pushed_blocks.increment(u64::from(blocks));
             core.metrics.pushed_bytes.increment(bytes);
             core.metrics.commits.increment(u64::from(push.fin.is_some()));
+        } else {
+            core.metrics.repeated_frames.increment(1);
         }
-        Ok((shard, taken))
+        Ok(shard)
     }
 
-    fn open_shard(&self, app: &AppId, push: &Push) -> Result<Arc<shard::Shard>> {
+    fn open_shard(&self, app: &AppId, push: &Push) -> Result<Arc<Shard>> {
         let is_closed = self.core.closed.read();
         if *is_closed {
             return Err(closed());

@@ -23,7 +23,8 @@ pub struct Settings {
     pub high_mark: u64,
     /// Bytes in use down to which they are flushed.
     pub low_mark: u64,
-    /// Bytes from which a shard's memtable is flushed whatever the memory.
+    /// Bytes at which a shard's memtable is sealed: what a segment has at most, and what a flush frees at a time. As long
+    /// as memory lasts it stays in memory: writing what is deleted soon after is the dearest thing to do with it.
     pub memtable_max: u64,
     /// What an acknowledged FIN means.
     pub durability: Durability,

@@ -65,21 +65,12 @@ struct Progress {
     indexed: bool,
 }
 
-/// What became of a frame.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Taken {
-    /// It is new, and the memtable did not get too large.
-    Added,
-    /// It is new, and the memtable was sealed because it got too large.
-    Sealed,
-    /// It was there already.
-    Repeated,
-}
-
 /// What a flush writes.
 pub struct Plan {
     /// Tables in memory, the oldest first.
     pub tables: Vec<(Arc<Table>, Arc<Sealed>)>,
+    /// Whether somebody waits for all of it; else it may stop when enough memory is free.
+    pub asked: bool,
     /// Commits for the index.
     pub commits: Vec<(Attempt, Fin)>,
     /// Who waits for these.
@@ -117,11 +108,12 @@ impl Shard {
         self.lock()?.has(push)
     }
 
-    /// Takes a frame whose blocks were checked. A FIN that does not match what is here drops the attempt.
-    pub fn take(&self, push: &Push, body: PooledBuf, checked: Checked, memtable_max: u64) -> Result<Taken> {
+    /// Takes a frame whose blocks were checked; false if it is there already. A FIN that does not match what is here
+    /// drops the attempt. A memtable that holds `memtable_max` bytes or more of memory is sealed.
+    pub fn take(&self, push: &Push, body: PooledBuf, checked: Checked, memtable_max: u64) -> Result<bool> {
         let mut state = self.lock()?;
         if state.has(push)? {
-            return Ok(Taken::Repeated);
+            return Ok(false);
         }
         let progress = state.attempts.entry(push.attempt).or_insert_with(Progress::new);
         let sums = join(&progress.sums, &checked.sums);
@@ -146,11 +138,10 @@ impl Shard {
             mark.commit();
             state.commits.push((push.attempt, sums));
         }
-        if state.memtable.totals().charge < memtable_max {
-            return Ok(Taken::Added);
+        if state.memtable.totals().charge >= memtable_max {
+            state.seal();
         }
-        state.seal();
-        Ok(Taken::Sealed)
+        Ok(true)
     }
 
     /// Changes the memtable and keeps count of its memory.
@@ -202,12 +193,18 @@ impl Shard {
         if !state.memtable.is_empty() {
             state.seal();
         }
+        let asked = !state.waiters.is_empty();
         let in_memory = |table: &Arc<Table>| match table.state() {
             TableState::Memory(sealed) => Some((table.clone(), sealed)),
             TableState::Segment(_) | TableState::Lost(_) | TableState::Empty | TableState::Removed => None,
         };
         let tables = state.tables.iter().filter_map(in_memory).collect();
-        Some(Plan { tables, commits: std::mem::take(&mut state.commits), waiters: std::mem::take(&mut state.waiters) })
+        Some(Plan {
+            tables,
+            asked,
+            commits: std::mem::take(&mut state.commits),
+            waiters: std::mem::take(&mut state.waiters),
+        })
     }
 
     /// A sealed memtable became `segment`, or nothing if there was nothing to write. False if the shard was removed
