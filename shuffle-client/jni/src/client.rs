@@ -50,7 +50,7 @@ pub fn client_open<'local>(
             codec,
             zstd_level,
             encryption_key,
-            carry_limit: writer_memory / 4,
+            carry_limit: (writer_memory / 4).min(1 << 30),
             write_window: writer_memory / 8,
             read_window: reader_memory / 2,
             idle_memory: slots * writer_memory / 2,

@@ -35,11 +35,12 @@ public final class ReferencePage {
     page.append("\n`spark.shuffle.useOldFetchProtocol=true` is refused.\n");
     page.append("\n## Memory of an executor\n\n");
     page.append("Outside the heap, an executor with `n` task slots uses at most\n\n```\n");
-    page.append("n * (writer.memory + r * reader.memory) + 64m\n```\n\n");
-    page.append("where `r` is the number of shuffles that one task reads at once (1, or 2 for a join). ");
-    page.append("Spark's default for `spark.executor.memoryOverhead` does not know about it: add it there. ");
-    page.append("With `spark.memory.offHeap.enabled=true` both are asked from Spark's memory manager instead, and ");
-    page.append("only the 64m are to be added; tasks then get by with less when memory is short.\n");
+    page.append("n * (1.5 * writer.memory + r * reader.memory) + 64m\n```\n\n");
+    page.append("where `r` is the number of shuffles that one task reads at once (1, or 2 for a join), the half of ");
+    page.append("writer.memory is what is kept of a finished task for the next one, and the 64m are threads, code and ");
+    page.append("connections. Add it to `spark.executor.memoryOverhead`, whose default knows nothing of it. With ");
+    page.append("`spark.memory.offHeap.enabled=true` writers and readers ask Spark's memory manager, tasks get by with ");
+    page.append("less when that is short, and only `n * 0.5 * writer.memory + 64m` are to be added.\n");
     return page.toString();
   }
 }

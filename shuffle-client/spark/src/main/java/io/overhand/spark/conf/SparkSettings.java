@@ -3,7 +3,6 @@ package io.overhand.spark.conf;
 import java.util.ArrayList;
 import java.util.List;
 
-import io.overhand.spark.OverhandDataIO;
 import org.apache.spark.SparkConf;
 
 /**
@@ -14,7 +13,7 @@ public final class SparkSettings {
   private static final Setting[] NEEDED = {
     new Setting(
         "spark.shuffle.sort.io.plugin.class",
-        OverhandDataIO.class.getName(),
+        "io.overhand.spark.OverhandDataIO",
         "map outputs outlive their executors"),
     new Setting(
         "spark.shuffle.reduceLocality.enabled", "false", "no executor is nearer to the data than another"),

@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.List;
 
+import io.overhand.spark.OverhandDataIO;
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
 
@@ -19,6 +20,7 @@ class SparkSettingsTest {
         changes.stream().anyMatch(line -> line.startsWith("spark.shuffle.service.enabled = false (was true)")),
         changes.toString());
     assertEquals("false", conf.get("spark.shuffle.service.enabled"));
+    assertEquals(OverhandDataIO.class.getName(), conf.get("spark.shuffle.sort.io.plugin.class"));
     assertTrue(SparkSettings.apply(conf).isEmpty());
   }
 
