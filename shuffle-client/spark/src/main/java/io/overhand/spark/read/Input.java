@@ -105,6 +105,10 @@ final class Input implements Batches {
   @Override
   public void recordsRead(long records) {
     metrics.incRecordsRead(records);
+    if (ended) {
+      // Whoever counts in steps tells the last of them after the end, and Spark sums up only when asked.
+      context.taskMetrics().mergeShuffleReadMetrics();
+    }
   }
 
   /**
