@@ -33,6 +33,8 @@ public final class Driver {
   private boolean endpointStarted;
   private boolean stopped;
   private boolean warned;
+  private OverhandException lastFailure;
+  private long askAgainAt;
 
   /** A driver that has not registered. */
   public Driver(SparkConf sparkConf, OverhandConf conf) {
@@ -62,7 +64,7 @@ public final class Driver {
       // A secret that is wrong is a mistake to mend, not an outage to live through.
       if (stopped || conf.fallback() == Fallback.NEVER || e.kind() == ErrorKind.DENIED) {
         throw new OverhandException(
-            e.kind(), "shuffle " + shuffleId + " can't go through Overhand: " + e.getMessage(), e);
+            e.kind(), "shuffle " + shuffleId + " can't go through Overhand: " + e.reason(), e);
       }
       if (!warned) {
         LOG.warn(
@@ -111,15 +113,34 @@ public final class Driver {
     if (stopped) {
       throw new OverhandException(ErrorKind.CLOSED, "the application has ended", null);
     }
-    String app = appId(sparkConf.get("spark.app.id", "spark"), suffix);
-    application =
-        new NativeApplication(
-            conf.coordinators(), app, conf.tenant(), conf.registrationSecret(), conf.connectTimeoutMillis());
+    if (lastFailure != null && System.nanoTime() - askAgainAt < 0) {
+      throw lastFailure;
+    }
+    long start = System.nanoTime();
+    try {
+      application = open();
+      lastFailure = null;
+    } catch (OverhandException e) {
+      // Coordinators that are refused are asked for every shuffle. Where asking takes its time, a job of many shuffles
+      // spends a tenth of its time on it at most.
+      long now = System.nanoTime();
+      askAgainAt = now + 10 * (now - start);
+      lastFailure = e;
+      throw e;
+    }
     if (!endpointStarted) {
       LostMapsEndpoint.start(SparkEnv.get().rpcEnv());
       endpointStarted = true;
     }
+  }
+
+  private NativeApplication open() {
+    String app = appId(sparkConf.get("spark.app.id", "spark"), suffix);
+    NativeApplication opened =
+        new NativeApplication(
+            conf.coordinators(), app, conf.tenant(), conf.registrationSecret(), conf.connectTimeoutMillis());
     LOG.info("registered with Overhand as {}", app);
+    return opened;
   }
 
   /** Spark's id, with every character that the servers don't allow replaced, and with the suffix. */
