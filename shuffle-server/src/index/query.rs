@@ -13,6 +13,9 @@ use rocksdb::{Direction, IteratorMode, ReadOptions};
 use super::{Index, format};
 use crate::segment::Extent;
 
+/// A key and its value.
+type Record = (Box<[u8]>, Box<[u8]>);
+
 impl Index {
     /// A segment's cuts of `partitions`, and the first one after them, if there is one; a few more may come with them.
     pub fn cuts(&self, segment: u64, partitions: Range<u32>) -> Result<Vec<Cut>> {
@@ -66,11 +69,11 @@ impl Index {
         kinds.into_iter().flat_map(|kind| self.kind(kind)).try_fold(0, |count, record| record.map(|_| count + 1))
     }
 
-    fn kind(&self, kind: u8) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>)>> {
+    fn kind(&self, kind: u8) -> impl Iterator<Item = Result<Record>> {
         self.range(&[kind], &[kind + 1])
     }
 
-    fn range<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = Result<(Box<[u8]>, Box<[u8]>)>> + use<'a> {
+    fn range<'a>(&'a self, from: &[u8], to: &[u8]) -> impl Iterator<Item = Result<Record>> + use<'a> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(to);
         self.db

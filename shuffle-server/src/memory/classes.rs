@@ -31,7 +31,7 @@ pub fn charge(len: usize) -> usize {
     of(len).map_or_else(|| len.next_multiple_of(64), size)
 }
 
-const _: () = assert!(SMALLEST / STEPS % PAGE == 0, "every class is whole pages");
+const _: () = assert!((SMALLEST / STEPS).is_multiple_of(PAGE), "every class is whole pages");
 
 #[cfg(test)]
 mod tests {

@@ -49,14 +49,17 @@ enum Entry {
     Tombstone,
 }
 
+/// By shard and epoch.
+type Shards = HashMap<(u32, u32), Arc<Shard>>;
+
 /// A shuffle.
 pub struct Shuffle {
     /// How it is split.
     pub layout: Layout,
     /// Whether an index may have records of it.
     pub indexed: Arc<AtomicBool>,
-    /// By shard and epoch; `None` when it was removed.
-    shards: RwLock<Option<HashMap<(u32, u32), Arc<Shard>>>>,
+    /// `None` when it was removed.
+    shards: RwLock<Option<Shards>>,
 }
 
 impl Apps {
@@ -217,7 +220,7 @@ impl Entry {
 
 impl Shuffle {
     fn new(layout: Layout) -> Self {
-        Self { layout, indexed: Arc::new(AtomicBool::new(false)), shards: RwLock::new(Some(HashMap::new())) }
+        Self { layout, indexed: Arc::new(AtomicBool::new(false)), shards: RwLock::new(Some(Shards::new())) }
     }
 
     fn shard_or_new(&self, app: &AppId, key: &ShardKey) -> Result<Arc<Shard>> {

@@ -86,8 +86,8 @@ impl Cursor {
         let max_bytes = max_bytes.min(MAX_BODY);
         while let Some(table) = self.tables.front().cloned() {
             let piece = match table.state() {
-                TableState::Memory(sealed) => self.from_memory(sealed, max_bytes).await?,
-                TableState::Segment(segment) => self.from_segment(&table, segment, max_bytes).await?,
+                TableState::Memory(sealed) => self.memory_piece(sealed, max_bytes).await?,
+                TableState::Segment(segment) => self.segment_piece(&table, segment, max_bytes).await?,
                 TableState::Lost(lost) => {
                     let text = format!("{}: segment {}: {}", self.key, lost.path.display(), lost.reason);
                     self.lost.get_or_insert_with(|| Error::new(ErrorKind::DataLost, text));
@@ -119,7 +119,7 @@ impl Cursor {
         }
     }
 
-    async fn from_memory(&mut self, sealed: Arc<Sealed>, max_bytes: usize) -> Result<Option<Piece>> {
+    async fn memory_piece(&mut self, sealed: Arc<Sealed>, max_bytes: usize) -> Result<Option<Piece>> {
         if sealed.is_slow() {
             let sealed = sealed.clone();
             blocking(move || {
@@ -135,7 +135,7 @@ impl Cursor {
         }))
     }
 
-    async fn from_segment(
+    async fn segment_piece(
         &mut self,
         table: &Arc<Table>,
         segment: Arc<Segment>,

@@ -71,7 +71,7 @@ pub struct Plan {
     pub tables: Vec<(Arc<Table>, Arc<Sealed>)>,
     /// Whether somebody waits for all of it; else it may stop when enough memory is free.
     pub asked: bool,
-    /// Commits for the index.
+    /// Commits for the index, once the tables are written.
     pub commits: Vec<(Attempt, Fin)>,
     /// Who waits for these.
     pub waiters: Vec<oneshot::Sender<Result<()>>>,
@@ -186,23 +186,24 @@ impl Shard {
         Ok(state.tables.clone())
     }
 
-    /// Seals the memtable and hands out everything that is to be written; `None` after it was removed.
-    /// The caller holds `flushing`.
+    /// Hands out what is to be written; `None` after it was removed. Everything, if somebody waits for that. Else the
+    /// sealed memtables only, if there are any: the one that takes frames stays until it is worth a segment, and commits
+    /// stay with it, because an index must not have them before their blocks are on disk. The caller holds `flushing`.
     pub fn plan_flush(&self) -> Option<Plan> {
         let mut state = self.lock().ok()?;
-        if !state.memtable.is_empty() {
-            state.seal();
-        }
-        let asked = !state.waiters.is_empty();
         let in_memory = |table: &Arc<Table>| match table.state() {
             TableState::Memory(sealed) => Some((table.clone(), sealed)),
             TableState::Segment(_) | TableState::Lost(_) | TableState::Empty | TableState::Removed => None,
         };
-        let tables = state.tables.iter().filter_map(in_memory).collect();
+        let asked = !state.waiters.is_empty();
+        let whole = asked || !state.tables.iter().any(|table| in_memory(table).is_some());
+        if whole && !state.memtable.is_empty() {
+            state.seal();
+        }
         Some(Plan {
-            tables,
+            tables: state.tables.iter().filter_map(in_memory).collect(),
             asked,
-            commits: std::mem::take(&mut state.commits),
+            commits: if whole { std::mem::take(&mut state.commits) } else { vec![] },
             waiters: std::mem::take(&mut state.waiters),
         })
     }

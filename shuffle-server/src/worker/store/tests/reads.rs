@@ -1,7 +1,7 @@
 use overhand_common::ErrorKind;
 
 use super::support::*;
-use crate::worker::store::Piece;
+use crate::worker::store::{Piece, Settings};
 
 #[tokio::test]
 async fn what_was_not_pushed_here_is_not_found() {
@@ -126,4 +126,30 @@ async fn data_five_times_larger_than_the_budget_is_taken_and_read_back() {
     }
     assert_eq!(read_all(&store).await.len(), 8 * 10 * 16);
     assert!(store.usage().disk_used > 5 * (8 << 20) - (8 << 20));
+}
+
+#[tokio::test]
+async fn data_that_fits_into_memory_stays_there() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(Settings { memtable_max: 1 << 20, ..settings(dir.path(), 64 << 20) });
+    for map in 0..20 {
+        write(&store, map, u64::from(map), &[(0, 0, 1 << 20)]).await;
+    }
+    assert_eq!(read_all(&store).await.len(), 20);
+    assert_eq!(store.usage().disk_used, 0);
+}
+
+#[tokio::test]
+async fn a_flush_for_want_of_memory_goes_no_further_than_the_low_mark() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(Settings { memtable_max: 1 << 20, flush_threads: 1, ..settings(dir.path(), 32 << 20) });
+    for map in 0..60 {
+        write(&store, map, u64::from(map), &[(0, 0, 1 << 20)]).await;
+    }
+    while store.usage().memory_used > store.core.settings.high_mark {
+        tokio::task::yield_now().await;
+    }
+    // One table more may go than was needed, and one may be on its way.
+    assert!(store.usage().memory_used > store.core.settings.low_mark - (3 << 20), "{:?}", store.usage());
+    assert_eq!(read_all(&store).await.len(), 60);
 }
