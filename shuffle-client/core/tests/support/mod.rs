@@ -7,8 +7,8 @@ pub mod worker;
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use overhand_client::{
-    Attempt, Client, ClientConfig, Epoch, Expected, Layout, Place, Placement, ReadError, ReadRequest, Reader, Result,
-    WorkerId, Writer,
+    Attempt, Chunk, Client, ClientConfig, Epoch, Expected, Layout, Place, Placement, ReadError, ReadRequest, Reader,
+    Result, WorkerId, Writer,
 };
 
 /// Records of one attempt: partition and bytes.
@@ -30,6 +30,15 @@ pub fn placement(address: &str, shuffle: u32, partitions: u32, shards: u32) -> A
         coordinators: vec!["127.0.0.1:1".into()],
         shards: (0..shards).map(|_| vec![Epoch { epoch: 0, chain: vec![place.clone()] }]).collect(),
     })
+}
+
+/// The same placement, with every worker at another address.
+pub fn moved(placement: &Placement, address: &str) -> Arc<Placement> {
+    let mut placement = placement.clone();
+    for place in placement.shards.iter_mut().flatten().flat_map(|epoch| &mut epoch.chain) {
+        place.address = address.to_owned();
+    }
+    Arc::new(placement)
 }
 
 /// Settings that make many small blocks and frames, and give up soon.
@@ -143,4 +152,17 @@ pub fn mix(mut x: u64) -> u64 {
     x = (x ^ (x >> 33)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     x = (x ^ (x >> 33)).wrapping_mul(0xc4ce_b9fe_1a85_ec53);
     x ^ (x >> 33)
+}
+
+/// Puts all records into one chunk.
+pub fn fill(mut chunk: Chunk, records: &Records) -> (Chunk, usize) {
+    let mut used = 0;
+    for (partition, item) in records {
+        let room = &mut chunk.as_mut_slice()[used..][..8 + item.len()];
+        room[..4].copy_from_slice(&partition.to_le_bytes());
+        room[4..8].copy_from_slice(&(item.len() as u32).to_le_bytes());
+        room[8..].copy_from_slice(item);
+        used += room.len();
+    }
+    (chunk, used)
 }

@@ -1,10 +1,10 @@
-//! A TCP proxy that cuts connections after so many bytes.
+//! A TCP proxy that keeps its address while what is behind it moves, and that cuts connections after so many bytes.
 
 use std::{
     io::{Read, Write},
     net::{Shutdown, TcpListener, TcpStream},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicI64, AtomicUsize, Ordering},
     },
     thread,
@@ -17,11 +17,17 @@ pub struct Proxy {
 }
 
 struct Shared {
-    target: String,
+    target: Mutex<String>,
     /// Bytes until the next cut of the connection that reaches it; beyond counting if never.
     up: AtomicI64,
     down: AtomicI64,
     cuts: AtomicUsize,
+}
+
+impl Shared {
+    fn target(&self) -> String {
+        self.target.lock().expect("no panic").clone()
+    }
 }
 
 const NEVER: i64 = i64::MAX;
@@ -31,7 +37,7 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound").to_string();
         let shared = Arc::new(Shared {
-            target: target.to_owned(),
+            target: Mutex::new(target.to_owned()),
             up: AtomicI64::new(NEVER),
             down: AtomicI64::new(NEVER),
             cuts: AtomicUsize::new(0),
@@ -40,7 +46,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
-                let Ok(server) = TcpStream::connect(&accepting.target) else { continue };
+                let Ok(server) = TcpStream::connect(accepting.target()) else { continue };
                 let (back, forth) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
                 let (up, down) = (Arc::clone(&accepting), Arc::clone(&accepting));
                 thread::spawn(move || copy(client, server, &up.up, &up.cuts));
@@ -58,6 +64,11 @@ impl Proxy {
     /// Cuts a connection, once, when `bytes` more have come from the worker.
     pub fn cut_down_after(&self, bytes: i64) {
         self.shared.down.store(bytes, Ordering::SeqCst);
+    }
+
+    /// New connections go there from now on.
+    pub fn retarget(&self, target: &str) {
+        *self.shared.target.lock().expect("no panic") = target.to_owned();
     }
 
     pub fn cuts(&self) -> usize {
