@@ -20,7 +20,9 @@ record Job(String name, Set<Trait> traits, Body body) {
         /** Tasks fail in it, or run twice. */
         REPEATS_TASKS,
         /** Map outputs are lost in it: tasks are redone. */
-        LOSES_OUTPUTS
+        LOSES_OUTPUTS,
+        /** The server goes and another comes: tasks are redone, or the job fails with an error that says so. */
+        LOSES_THE_SERVER
     }
 
     /** The job itself. */

@@ -46,12 +46,13 @@ record Mode(String name, Map<String, String> conf, boolean twoHosts, List<String
             running("task-failures", Map.of(), List.of(), TaskFailureJobs.all()),
             onTwoHosts("speculation", Map.of("spark.speculation", "true", "spark.speculation.interval", "50ms", "spark.speculation.multiplier", "1.1",
                 "spark.speculation.quantile", "0.5"), TaskFailureJobs.speculative()),
+            running("small-budget", Map.of(CODEC, "none"), List.of("--memory-budget", "32MiB"), ServiceJobs.larger()),
             running("damage", Map.of(), tiny, ServiceJobs.damaged()),
             running("durable", Map.of(), List.of("--durability", "disk"), ServiceJobs.durable()),
             running("deletion", Map.of(), tiny, ServiceJobs.deleted()),
             running("dynamic-allocation", Map.of("spark.dynamicAllocation.enabled", "true", "spark.dynamicAllocation.minExecutors", "0",
                 "spark.dynamicAllocation.maxExecutors", "2", "spark.dynamicAllocation.executorIdleTimeout", "1s",
-                "spark.dynamicAllocation.schedulerBacklogTimeout", "100ms"), List.of(), ServiceJobs.dynamic()),
+                "spark.dynamicAllocation.schedulerBacklogTimeout", "1s"), List.of(), ServiceJobs.dynamic()),
             new Mode("no-server-auto", Map.of("spark.overhand.fallback", "auto"), false, List.of(), Service.NONE_AND_FALLBACK, core),
             new Mode("no-server-never", Map.of("spark.overhand.fallback", "never"), false, List.of(), Service.NONE_AND_FAILURE, core.subList(0, 1)));
     }

@@ -174,7 +174,7 @@ public final class Oracle {
         if (!job.is(Job.Trait.LOSES_EXECUTORS) && counts.executorsLost() > 0) {
             problems.add(counts.executorsLost() + " executors lost");
         }
-        if (!job.is(Job.Trait.LOSES_OUTPUTS)) {
+        if (!job.is(Job.Trait.LOSES_OUTPUTS) && !job.is(Job.Trait.LOSES_THE_SERVER)) {
             if (counts.fetchFailures() > 0) {
                 problems.add(counts.fetchFailures() + " fetch failures");
             }
@@ -182,7 +182,8 @@ public final class Oracle {
                 problems.add(counts.redone() + " map tasks redone");
             }
         }
-        boolean disturbed = job.is(Job.Trait.LOSES_EXECUTORS) || job.is(Job.Trait.LOSES_OUTPUTS) || job.is(Job.Trait.REPEATS_TASKS);
+        boolean disturbed = job.is(Job.Trait.LOSES_EXECUTORS) || job.is(Job.Trait.LOSES_OUTPUTS) || job.is(Job.Trait.REPEATS_TASKS)
+            || job.is(Job.Trait.LOSES_THE_SERVER);
         if (job.is(Job.Trait.LOSES_EXECUTORS) && counts.executorsLost() == 0) {
             problems.add("no executor was lost");
         }

@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.SimpleFileVisitor;
 import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
@@ -59,11 +60,17 @@ final class OverhandServer implements AutoCloseable {
         endpoints = JSON.readTree(dataDir.resolve("endpoints.json").toFile());
     }
 
-    /** Ends the process by SIGKILL, forgets everything that it stored, and starts another at the same addresses. */
+    /**
+     * Ends the process by SIGKILL, forgets everything that it stored and who it was, and starts another at the same addresses. The
+     * cluster's secret stays, as it would where it comes from the outside.
+     */
     void restartEmpty() throws IOException, InterruptedException {
         process.destroyForcibly().waitFor();
+        byte[] secret = Files.readAllBytes(dataDir.resolve("secret"));
         deleteTree(dataDir);
         Files.createDirectories(dataDir);
+        Files.createFile(dataDir.resolve("secret"), PosixFilePermissions.asFileAttribute(PosixFilePermissions.fromString("rw-------")));
+        Files.write(dataDir.resolve("secret"), secret);
         start(sameAddresses());
     }
 
@@ -96,6 +103,12 @@ final class OverhandServer implements AutoCloseable {
             shuffles += application.get("shuffles").size();
         }
         return shuffles;
+    }
+
+    /** The peak of the server's resident memory since it started, in bytes. */
+    long peakMemory() throws IOException {
+        return Files.readString(Path.of("/proc/" + process.pid() + "/status")).lines().filter(line -> line.startsWith("VmHWM:"))
+            .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) << 10).sum();
     }
 
     /** The segment files on the server's disk. */

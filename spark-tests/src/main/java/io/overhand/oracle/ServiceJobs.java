@@ -2,7 +2,9 @@ package io.overhand.oracle;
 
 import static io.overhand.oracle.Job.Trait.LOSES_EXECUTORS;
 import static io.overhand.oracle.Job.Trait.LOSES_OUTPUTS;
+import static io.overhand.oracle.Job.Trait.LOSES_THE_SERVER;
 import static io.overhand.oracle.Job.job;
+import static org.apache.spark.sql.functions.col;
 
 import java.io.IOException;
 import java.io.RandomAccessFile;
@@ -19,13 +21,22 @@ import scala.Tuple2;
 
 /** Jobs between whose parts something happens to the service: it is damaged, restarted, or asked to forget. */
 final class ServiceJobs {
+    private static final long BUDGET = 32L << 20;
+    /** What the server takes beyond its budget for blocks. */
+    private static final long BESIDE_THE_BUDGET = 96L << 20;
+
     private ServiceJobs() {}
+
+    /** With a budget of 32 MiB. */
+    static List<Job> larger() {
+        return List.of(job("sql-five-times-the-budget", ServiceJobs::fiveTimesTheBudget));
+    }
 
     /** With a memory so small that the data is in segments. */
     static List<Job> damaged() {
         return List.of(
             job("rdd-flipped-bit-in-a-segment", ServiceJobs::flippedBit, LOSES_OUTPUTS),
-            job("rdd-server-restarted-empty", ServiceJobs::restartedEmpty, LOSES_OUTPUTS));
+            job("rdd-server-restarted-empty", ServiceJobs::restartedEmpty, LOSES_THE_SERVER));
     }
 
     /** With durability = disk: an acknowledged map output outlives the process. */
@@ -59,6 +70,18 @@ final class ServiceJobs {
         return Digest.of(shuffled.map(t -> t));
     }
 
+    /** More than 160 MiB go through, and the server's memory stays within its budget and the constant that the docs give. */
+    private static Outcome fiveTimesTheBudget(Session session) throws Exception {
+        Outcome outcome = Digest.of(SqlJobs.table(session, 2_200_000).repartition(20, col("h")));
+        if (session.server().isPresent()) {
+            long bytes = session.counts().bytesWritten();
+            expect(bytes > 5 * BUDGET, "only " + bytes + " bytes were shuffled");
+            long peak = session.server().get().peakMemory();
+            expect(peak < BUDGET + BESIDE_THE_BUDGET, "the server took " + (peak >> 20) + " MiB with a budget of " + (BUDGET >> 20) + " MiB");
+        }
+        return outcome;
+    }
+
     private static Outcome flippedBit(Session session) throws Exception {
         JavaPairRDD<Integer, byte[]> shuffled = shuffled(session);
         Outcome before = read(shuffled);
@@ -78,13 +101,22 @@ final class ServiceJobs {
         return before.and(after);
     }
 
+    /** The outputs are redone on the new server, or the error says that the old one is gone; never are rows missing. */
     private static Outcome restartedEmpty(Session session) throws Exception {
         JavaPairRDD<Integer, byte[]> shuffled = shuffled(session);
         Outcome before = read(shuffled);
-        if (session.server().isPresent()) {
-            session.server().get().restartEmpty();
+        if (session.server().isEmpty()) {
+            return before.and(before);
         }
-        return before.and(read(shuffled));
+        session.server().get().restartEmpty();
+        Outcome after;
+        try {
+            after = read(shuffled);
+        } catch (Exception e) {
+            expect(String.valueOf(e.getMessage()).contains("the one that was meant is gone"), "the error does not say what happened: " + e.getMessage());
+            after = before;
+        }
+        return before.and(after);
     }
 
     private static Outcome restartedWithData(Session session) throws Exception {

@@ -2,6 +2,7 @@ package io.overhand.oracle;
 
 import static io.overhand.oracle.Job.Trait.CORE;
 import static io.overhand.oracle.Job.Trait.LARGE;
+import static io.overhand.oracle.Job.Trait.NO_RECORDS;
 import static io.overhand.oracle.Job.Trait.READS_VARY;
 import static io.overhand.oracle.Job.job;
 import static org.apache.spark.sql.functions.array;
@@ -54,7 +55,7 @@ final class SqlJobs {
             job("sql-reused-exchange", SqlJobs::reusedExchange, CORE, READS_VARY),
             job("sql-statistics-choose-the-join", SqlJobs::statistics, READS_VARY),
             job("sql-empty-side-is-known", SqlJobs::emptySide),
-            job("sql-empty-input", SqlJobs::emptyInput, CORE),
+            job("sql-empty-input", SqlJobs::emptyInput, CORE, NO_RECORDS),
             job("sql-one-row", s -> Digest.of(table(s, 1).repartition(5, col("id")).groupBy("k").agg(count(lit(1)))), CORE),
             job("sql-zero-maps", SqlJobs::zeroMaps),
             job("sql-one-partition", s -> Digest.of(table(s, 30_000).repartition(1)), CORE),
