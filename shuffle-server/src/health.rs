@@ -3,11 +3,13 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 /// The state of a process's parts.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     parts: Arc<Mutex<BTreeMap<String, State>>>,
+    changed: Arc<Notify>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -56,6 +58,7 @@ impl Health {
                 parts.insert(name.to_owned(), state);
             }
         }
+        self.changed.notify_waiters();
     }
 }
 
@@ -68,6 +71,17 @@ impl Part {
     /// Something is not, and may get well again.
     pub fn bad(&self, problem: impl Into<String>) {
         self.health.set(&self.name, State { problem: Some(problem.into()), fatal: false });
+    }
+
+    /// Waits until all is well here.
+    pub async fn until_good(&self) {
+        loop {
+            let changed = self.health.changed.notified();
+            if self.health.parts.lock().get(&self.name).is_some_and(|state| state.problem.is_none()) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// Something broke for good: the process should be replaced.

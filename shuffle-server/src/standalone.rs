@@ -3,11 +3,14 @@
 //! The start is: listen on all ports (so that a port in use is known before anything is touched), serve health, recover
 //! the store, serve the planes, report to the coordinators, write the endpoints down. Stopping is the same backwards.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use overhand_common::{Error, ErrorKind, Result, token::TokenKey};
 use overhand_proto::v1::{coordinator_server::CoordinatorServer, worker_server::WorkerServer};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tonic::{service::Routes, transport::server::TcpIncoming};
 
@@ -26,6 +29,9 @@ use crate::{
     },
 };
 
+/// How long a standalone server may take to find itself.
+const FIRST_REPORT: Duration = Duration::from_secs(30);
+
 /// A process that serves.
 pub struct Running {
     /// Where.
@@ -35,7 +41,7 @@ pub struct Running {
     admin: Tasks,
     store: Option<Arc<Store>>,
     published: Option<Published>,
-    close_timeout: std::time::Duration,
+    close_timeout: Duration,
 }
 
 impl Running {
@@ -106,7 +112,11 @@ impl Running {
                 Role::Coordinator | Role::Worker => config.worker.coordinators.clone(),
             };
             for address in addresses {
-                self.report_to(address, config, &store, &key);
+                let part = self.report_to(address, config, &store, &key);
+                // A driver that comes as soon as this process is ready must find its worker.
+                if role == Role::Standalone && timeout(FIRST_REPORT, part.until_good()).await.is_err() {
+                    return Err(Error::new(ErrorKind::Internal, format!("no report was taken: {:?}", self.problems())));
+                }
             }
         }
         if let Some(folder) = folder {
@@ -119,18 +129,15 @@ impl Running {
         let part = self.health.part("storage");
         part.bad("it is being recovered");
         let (settings, metrics) = (config.store(), store::Metrics::new(registry.recorder()));
-        let begun = Instant::now();
         let opening = tokio::task::spawn_blocking(move || Store::open(settings, metrics));
         let store = opening.await.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))??;
         self.store = Some(store.clone());
-        let took_ms = begun.elapsed().as_millis() as u64;
-        tracing::info!(worker = %store.worker_id(), apps = store.apps().len(), took_ms, "storage is open");
         judge(&store, &part);
         let (gauges, judged) = (store.clone(), store.clone());
         registry.before_render(move || gauges.refresh_metrics());
         let (stop, pause) = (self.tasks.stop(), config.storage.probe_interval.0);
         self.tasks.spawn("storage watch", async move {
-            while tokio::time::timeout(pause, stop.cancelled()).await.is_err() {
+            while timeout(pause, stop.cancelled()).await.is_err() {
                 judge(&judged, &part);
             }
             Ok(())
@@ -138,7 +145,7 @@ impl Running {
         Ok(store)
     }
 
-    fn report_to(&self, address: String, config: &Config, store: &Arc<Store>, key: &TokenKey) {
+    fn report_to(&self, address: String, config: &Config, store: &Arc<Store>, key: &TokenKey) -> Part {
         let place = Place {
             data_address: self.endpoints.data.clone().unwrap_or_default(),
             control_address: self.endpoints.control.clone(),
@@ -146,8 +153,9 @@ impl Running {
             tags: config.worker.tags.clone(),
         };
         let part = self.health.part(format!("coordinator {address}"));
-        let reporter = Reporter::new(store.clone(), key.clone(), place, part);
+        let reporter = Reporter::new(store.clone(), key.clone(), place, part.clone());
         self.tasks.spawn("reporter", reporter.run(address, self.tasks.stop()));
+        part
     }
 
     /// Takes no more requests, ends what is under way, brings everything to disk, and forgets the endpoints. An error

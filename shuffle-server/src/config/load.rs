@@ -117,7 +117,8 @@ impl Source {
             return default();
         }
         self.figment.extract_inner::<T>(&path).unwrap_or_else(|error| {
-            self.problems.push(format!("{path}: {}{}", reason(&error.kind), place(error.metadata.as_ref())));
+            let from = error.metadata.as_ref().or_else(|| self.figment.find_metadata(&path));
+            self.problems.push(format!("{path}: {}{}", reason(&error.kind), place(from)));
             default()
         })
     }

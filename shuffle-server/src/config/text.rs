@@ -44,6 +44,7 @@ impl Config {
              durations need a unit: `512 MiB`, `30 s`. `overhand config` prints what is in effect.\n",
         );
         for (name, about, keys) in Config::default().sections() {
+            let about = about.trim();
             let _ = write!(out, "\n## `[{name}]`\n{about}\n\n| key | default | meaning |\n|---|---|---|\n");
             for key in keys {
                 let default = match key.computed {

@@ -1,0 +1,15 @@
+//! Tests of the server as a process: a real `overhand standalone` on ports of its own choice, with a real store.
+//!
+//! - [`bad_input`]: whatever comes in on the data plane, the server goes on serving.
+//! - [`startup`]: starting and stopping; what is wrong is said clearly.
+//! - [`restart`]: what is served after a restart, and what a damaged disk does.
+//! - [`lifecycle`]: applications and shuffles come and go, and leave nothing.
+//! - [`reference`]: the generated pages are current.
+
+mod bad_input;
+#[path = "../common/mod.rs"]
+mod common;
+mod lifecycle;
+mod reference;
+mod restart;
+mod startup;
