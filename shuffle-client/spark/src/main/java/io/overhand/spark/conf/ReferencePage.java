@@ -37,10 +37,10 @@ public final class ReferencePage {
     page.append("Outside the heap, an executor with `n` task slots uses at most\n\n```\n");
     page.append("n * (1.5 * writer.memory + r * reader.memory) + 64m\n```\n\n");
     page.append("where `r` is the number of shuffles that one task reads at once (1, or 2 for a join), the half of ");
-    page.append("writer.memory is what is kept of a finished task for the next one, and the 64m are threads, code and ");
-    page.append("connections. Add it to `spark.executor.memoryOverhead`, whose default knows nothing of it. With ");
-    page.append("`spark.memory.offHeap.enabled=true` writers and readers ask Spark's memory manager, tasks get by with ");
-    page.append("less when that is short, and only `n * 0.5 * writer.memory + 64m` are to be added.\n");
+    page.append("writer.memory is what is kept of a finished task for the next one, and the 64m are threads, code ");
+    page.append("and connections. Add it to `spark.executor.memoryOverhead`, whose default knows nothing of it. With ");
+    page.append("`spark.memory.offHeap.enabled=true` writers and readers ask Spark's memory manager, tasks get by ");
+    page.append("with less when that is short, and only `n * 0.5 * writer.memory + 64m` are to be added.\n");
     return page.toString();
   }
 }

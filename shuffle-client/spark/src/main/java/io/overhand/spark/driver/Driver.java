@@ -81,7 +81,7 @@ public final class Driver {
     }
   }
 
-  /** Deletes a shuffle at the workers, if it was placed. A failure is logged: the data then goes with the application. */
+  /** Deletes a shuffle at the workers, if it was placed. A failure is logged: the application's end does it. */
   public void remove(int shuffleId) {
     NativeApplication registered;
     synchronized (this) {

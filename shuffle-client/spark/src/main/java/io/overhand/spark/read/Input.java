@@ -15,8 +15,8 @@ import org.apache.spark.shuffle.ShuffleReadMetricsReporter;
 import org.apache.spark.unsafe.Platform;
 
 /**
- * The native reader of one task, with Spark's metrics and Spark's failures: what is lost is told to the driver, and then
- * thrown as the exception that makes Spark run those map tasks again.
+ * The native reader of one task, with Spark's metrics and Spark's failures: what is lost is told to the driver, and
+ * then thrown as the exception that makes Spark run those map tasks again.
  */
 final class Input implements Batches {
   private final int shuffleId;

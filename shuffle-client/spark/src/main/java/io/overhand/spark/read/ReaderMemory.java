@@ -17,8 +17,8 @@ final class ReaderMemory implements AutoCloseable {
   }
 
   /**
-   * Asks for what a reader of {@code stored} bytes holds, {@code most} at most. A reader that gets less goes on: what it
-   * has on the way can't be called back.
+   * Asks for what a reader of {@code stored} bytes holds, {@code most} at most. A reader that gets less goes on: what
+   * it has on the way can't be called back.
    */
   static ReaderMemory of(TaskContext context, long stored, long most) {
     if (!SparkEnv.get().conf().getBoolean("spark.memory.offHeap.enabled", false)) {
