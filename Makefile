@@ -23,10 +23,11 @@ build: setup ## the overhand binary and the native library
 	@$(ENV)
 	cargo build --release --locked -p overhand-server -p overhand-jni
 
-native: build
+native: build ## the native library, where the jar takes it from
 	@$(ENV)
-	mkdir -p "$$OVERHAND_CACHE/native/native/linux-$$(tools/arch.sh)"
-	cp "$$CARGO_TARGET_DIR/release/liboverhand_jni.so" "$$OVERHAND_CACHE/native/native/linux-$$(tools/arch.sh)/"
+	out="$$OVERHAND_CACHE/native/native/linux-$$(tools/arch.sh)"
+	mkdir -p "$$out"
+	strip --strip-debug -o "$$out/liboverhand_jni.so" "$$CARGO_TARGET_DIR/release/liboverhand_jni.so"
 
 jar: native ## the Spark plugin, native library inside
 	@$(ENV)
