@@ -27,7 +27,7 @@ type Commits = Vec<(Attempt, Fin)>;
 /// for that. If nobody does, it stops when enough memory is free. On an error, nothing is lost: what was not written stays in memory, and is tried again with the next flush.
 pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
     let _flushing = shard.flushing.lock();
-    let Some(Plan { tables, asked, commits, waiters }) = shard.plan_flush() else { return Ok(()) };
+    let Some(Plan { tables, asked, commits, waiters }) = shard.plan_flush(core.excess() > 0) else { return Ok(()) };
     let done = write_tables(core, shard, tables, asked, commits);
     for waiter in waiters {
         // One that gave up has its answer from the repeat that it sends.

@@ -186,16 +186,19 @@ impl Shard {
         Ok(state.tables.clone())
     }
 
-    /// Hands out what is to be written; `None` after it was removed. Everything, if somebody waits for that. Else the
-    /// sealed memtables only, if there are any: the one that takes frames stays until it is worth a segment, and commits
+    /// Hands out what is to be written; `None` for nothing. Everything, if somebody waits for that. Else nothing
+    /// unless memory is short (`pressed`), and then the sealed memtables only, if there are any: the one that takes frames stays until it is worth a segment, and commits
     /// stay with it, because an index must not have them before their blocks are on disk. The caller holds `flushing`.
-    pub fn plan_flush(&self) -> Option<Plan> {
+    pub fn plan_flush(&self, pressed: bool) -> Option<Plan> {
         let mut state = self.lock().ok()?;
         let in_memory = |table: &Arc<Table>| match table.state() {
             TableState::Memory(sealed) => Some((table.clone(), sealed)),
             TableState::Segment(_) | TableState::Lost(_) | TableState::Empty | TableState::Removed => None,
         };
         let asked = !state.waiters.is_empty();
+        if !asked && !pressed {
+            return None;
+        }
         let whole = asked || !state.tables.iter().any(|table| in_memory(table).is_some());
         if whole && !state.memtable.is_empty() {
             state.seal();
