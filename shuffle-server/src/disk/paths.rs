@@ -14,7 +14,8 @@ pub fn segments_dir(folder: &Path) -> PathBuf {
     folder.join("segments")
 }
 
-/// What a segment's path says about it. The preamble in the file says it too; the path still does when the file is torn.
+/// What a segment's path says about it. The preamble in the file says it too; the path still does when the file is
+/// torn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SegmentName {
     /// The application.

@@ -105,7 +105,9 @@ proptest! {
     ) {
         let (_dir, index) = index();
         blocks.sort_unstable();
-        let cut = |(at, (partition, map_index)): (usize, (u32, u32))| Cut { partition, map_index, offset: at as u64 * 50 };
+        let cut = |(at, (partition, map_index)): (usize, (u32, u32))| {
+            Cut { partition, map_index, offset: at as u64 * 50 }
+        };
         let cuts: Vec<Cut> = blocks.into_iter().enumerate().map(cut).collect();
         let end = cuts.len() as u64 * 50;
         let mut update = Update::default();

@@ -62,7 +62,8 @@ impl Budget {
     pub async fn acquire(&self, bytes: u32) -> Result<Permit> {
         if u64::from(bytes) > self.shared.capacity {
             let text = format!(
-                "a frame that takes {bytes} bytes of memory is over the whole memory budget of {}: raise the budget or send smaller frames",
+                "a frame that takes {bytes} bytes of memory is over the whole memory budget of {}: \
+                 raise the budget or send smaller frames",
                 self.shared.capacity
             );
             return Err(Error::new(ErrorKind::Invalid, text));

@@ -24,7 +24,8 @@ use crate::{
 type Commits = Vec<(Attempt, Fin)>;
 
 /// Writes what `shard` has in memory to segments, the oldest first, and its commits to an index; then answers who waits
-/// for that. If nobody does, it stops when enough memory is free. On an error, nothing is lost: what was not written stays in memory, and is tried again with the next flush.
+/// for that. If nobody does, it stops when enough memory is free. On an error, nothing is lost: what was not written
+/// stays in memory, and is tried again with the next flush.
 pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
     let _flushing = shard.flushing.lock();
     let Some(Plan { tables, asked, commits, waiters }) = shard.plan_flush(core.excess() > 0) else { return Ok(()) };

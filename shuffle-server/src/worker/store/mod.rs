@@ -16,9 +16,9 @@
 //! 3. With [`Durability::Disk`] a FIN waits for the shard's next flush; all that come meanwhile wait for the same one.
 //!
 //! # A table's life
-//! Memtable → sealed (a fetch needs its order, memory is short, it got large, or the store closes) → segment (memory is short, a commit
-//! must be on disk, or the store closes). A sealed
-//! memtable and its segment have the same blocks in the same order, so a cursor goes on in one where it was in the other.
+//! Memtable → sealed (a fetch needs its order, or it got large) → segment (memory is short, a commit must be on disk, or
+//! the store closes). A sealed memtable and its segment have the same blocks in the same order, so a cursor goes on in
+//! one where it was in the other.
 //! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement.
 //!
 //! # Locks

@@ -53,7 +53,8 @@ impl Store {
             indexes.push(index);
         }
         if !membership.missing.is_empty() {
-            tracing::error!(folders = ?membership.missing, "data folders of this worker were not given: their data is missing");
+            let missing = &membership.missing;
+            tracing::error!(folders = ?missing, "data folders of this worker were not given: their data is missing");
         }
         let recovered = recover(&folders, &indexes, &metrics)?;
         let (apps, whole) = (recovered.apps, whole && recovered.whole);
@@ -103,7 +104,8 @@ fn check_room(folder: &Folder, reserve: u64) -> Result<()> {
         return Ok(());
     }
     let text = format!(
-        "the data folder {} is full: {} bytes are free and {reserve} are kept in reserve; free some space, or lower the reserve",
+        "the data folder {} is full: {} bytes are free and {reserve} are kept in reserve; \
+         free some space, or lower the reserve",
         folder.path().display(),
         space.free
     );
