@@ -1,7 +1,7 @@
 //! Measures writing and reading: rows like Spark's `UnsafeRow`s, some partitions, some map tasks one after another.
 //!
 //! ```sh
-//! cargo run --release -p overhand-client --example throughput -- 127.0.0.1:7337 64 lz4
+//! cargo run --release -p overhand-client --example throughput -- 127.0.0.1:7337 64 lz4 text
 //! ```
 
 use std::{error::Error, sync::Arc, time::Instant};
@@ -23,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         Some("zstd") => Codec::Zstd,
         _ => Codec::Lz4,
     };
-    let random = arguments.next().as_deref() == Some("hex");
+    let text = arguments.next().as_deref() == Some("text");
 
     let name = format!("throughput-{}", std::process::id());
     let application = Application::register(ApplicationConfig::new(vec![coordinator], name.parse()?))?;
@@ -31,7 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let placement = Arc::new(application.placement(0, partitions)?);
     println!("{partitions} partitions, {} shards, {codec:?}", placement.layout.shards());
 
-    let rows = rows(random);
+    let rows = rows(text);
     let mut expected = vec![];
     let (mut filling, mut raw, mut stored, mut blocks, mut waited) = (0.0, 0, 0, 0, 0);
     let start = (Instant::now(), cpu());
@@ -95,29 +95,33 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Rows of a null mask, two numbers, and text: names that repeat, or hex of a hash that does not.
-fn rows(random: bool) -> Vec<[u8; ROW]> {
-    let row = |number: u64| {
-        let hash = mix(number);
-        let mut row = [0; ROW];
-        row[8..16].copy_from_slice(&number.to_le_bytes());
-        row[16..24].copy_from_slice(&hash.to_le_bytes());
-        row[24..32].copy_from_slice(&((32u64 << 32) | 72).to_le_bytes());
-        let text = if random {
-            (0..5).map(|part| format!("{:016x}", mix(number * 5 + part))).collect()
-        } else {
-            format!(
-                "customer {:08} of region {:03}, order state open, priority {:02}",
-                hash % 99_999_999,
-                hash % 131,
-                hash % 5
-            )
+/// Rows of a null mask and twelve numbers: an id, five that do not compress, six small ones; or, `text`, of a null mask,
+/// two numbers and text with names that repeat.
+fn rows(text: bool) -> Vec<[u8; ROW]> {
+    let numbers = |id: u64| {
+        let column = |at: u64| match at {
+            0 => id,
+            1..6 => id.wrapping_mul(0x9e37_79b9_7f4a_7c15u64.wrapping_mul(at) | 1),
+            _ => id % (1000 * at + 1),
         };
-        let len = text.len().min(72);
-        row[32..32 + len].copy_from_slice(&text.as_bytes()[..len]);
+        let mut row = [0; ROW];
+        for (at, bytes) in (0..).zip(row[8..].chunks_exact_mut(8)) {
+            bytes.copy_from_slice(&column(at).to_le_bytes());
+        }
         row
     };
-    (0..200_000).map(row).collect()
+    let words = |id: u64| {
+        let hash = mix(id);
+        let (name, region, priority) = (hash % 99_999_999, hash % 131, hash % 5);
+        let text = format!("customer {name:08} of region {region:03}, order state open, priority {priority:02}");
+        let mut row = [0; ROW];
+        row[8..16].copy_from_slice(&id.to_le_bytes());
+        row[16..24].copy_from_slice(&hash.to_le_bytes());
+        row[24..32].copy_from_slice(&((32u64 << 32) | 72).to_le_bytes());
+        row[32..32 + text.len()].copy_from_slice(text.as_bytes());
+        row
+    };
+    (0..200_000).map(|id| if text { words(id) } else { numbers(id) }).collect()
 }
 
 fn fill(chunk: &mut [u8], rows: &[[u8; ROW]], partitions: u32, left: &mut u64, seed: &mut u64) -> usize {

@@ -12,9 +12,10 @@ use std::{fmt, io, sync::Arc};
 use lz4::block::CompressionMode;
 use overhand_common::block::{Codec, Flags, Header};
 
+use self::effort::Level;
 pub(crate) use self::{
     cipher::{Cipher, OVERHEAD},
-    effort::{Effort, Level},
+    effort::Effort,
 };
 use crate::{Error, ErrorKind, Result};
 
@@ -82,19 +83,32 @@ impl Packer {
         if self.codec == Codec::None {
             return None;
         }
-        let level = effort.next();
         // What does not fit in here has not shrunk, and is then stored as it is.
         let out = &mut out[..raw.len() - 1];
-        let packed = match (level, self.codec, &mut self.zstd) {
-            (Level::Store, ..) | (_, Codec::None, _) => return None,
-            (_, Codec::Zstd, Some(zstd)) => zstd.compress_to_buffer(raw, out).ok(),
-            (level, ..) => {
-                let mode = CompressionMode::FAST(if level == Level::Full { 1 } else { effort::FAST_ACCELERATION });
-                lz4::block::compress_to_buffer(raw, Some(mode), false, out).ok()
+        let level = effort.next(raw.len());
+        if level == Level::Store {
+            return None;
+        }
+        if let Some(zstd) = &mut self.zstd {
+            let packed = zstd.compress_to_buffer(raw, out).ok();
+            if level == Level::Sample {
+                let len = packed.unwrap_or(raw.len());
+                effort.learn(raw.len(), len, usize::MAX);
             }
+            return packed;
+        }
+        let mut lz4 = |acceleration| {
+            lz4::block::compress_to_buffer(raw, Some(CompressionMode::FAST(acceleration)), false, out).ok()
         };
-        effort.learn(level, raw.len(), packed.unwrap_or(raw.len()));
-        packed
+        if level == Level::Coarse {
+            return lz4(effort::COARSE);
+        }
+        let coarse = if level == Level::Sample { lz4(effort::COARSE) } else { None };
+        let full = lz4(1);
+        if level == Level::Sample {
+            effort.learn(raw.len(), full.unwrap_or(raw.len()), coarse.unwrap_or(raw.len()));
+        }
+        full
     }
 }
 

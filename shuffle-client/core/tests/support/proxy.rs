@@ -47,6 +47,9 @@ impl Proxy {
             for client in listener.incoming() {
                 let Ok(client) = client else { return };
                 let Ok(server) = TcpStream::connect(accepting.target()) else { continue };
+                for socket in [&client, &server] {
+                    socket.set_nodelay(true).expect("a socket");
+                }
                 let (back, forth) = (client.try_clone().expect("a socket"), server.try_clone().expect("a socket"));
                 let (up, down) = (Arc::clone(&accepting), Arc::clone(&accepting));
                 thread::spawn(move || copy(client, server, &up.up, &up.cuts));
