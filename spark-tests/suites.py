@@ -62,7 +62,9 @@ def run(name, line, manager, logs, timeout):
     if manager == "overhand":
         overhand = server.Server(scratch / "data", log=logs / f"{name}-{line.name}-server.log")
         conf |= {"spark.shuffle.manager": lines.MANAGER, "spark.overhand.coordinators": overhand.coordinators,
-                 "spark.overhand.fallback": "never"}
+                 "spark.overhand.fallback": "never",
+                 # Off by default with our manager, as it only costs; the suite's tests of it ask for it.
+                 "spark.sql.adaptive.localShuffleReader.enabled": "true"}
     entries = class_path(line, manager)
     command = lines.java(
         entries, "org.scalatest.tools.Runner", "-R", lines.build("spark-tests", line).classes, "-s", suite, "-oW",
