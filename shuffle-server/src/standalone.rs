@@ -4,6 +4,7 @@
 //! the store, serve the planes, report to the coordinators, write the endpoints down. Stopping is the same backwards.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -92,6 +93,10 @@ impl Running {
             false => None,
         };
         let folder = config.storage.data_dirs.first();
+        if let (Some(folder), None) = (folder, &store) {
+            // A store makes its own folders.
+            make(folder)?;
+        }
         let key = secret::token_key(&config.auth.secret_file, folder.map(AsRef::as_ref), &mut rand::rng())?;
 
         let mut routes = Routes::builder();
@@ -178,6 +183,16 @@ impl Running {
     /// Everything that stands in the way of serving.
     pub fn problems(&self) -> Vec<String> {
         self.health.problems()
+    }
+}
+
+/// Makes a folder if only its last part is missing.
+fn make(folder: &Path) -> Result<()> {
+    match std::fs::create_dir(folder) {
+        Err(error) if !folder.is_dir() => {
+            Err(Error::new(ErrorKind::Invalid, format!("the folder {} can't be made: {error}", folder.display())))
+        }
+        _ => Ok(()),
     }
 }
 

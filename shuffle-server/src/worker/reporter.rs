@@ -1,13 +1,17 @@
 //! A worker's reports to a coordinator, and what it deletes because of the answers.
 
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use overhand_common::{Result, ids::AppId, token::TokenKey};
 use overhand_proto::v1::{HeartbeatRequest, HeartbeatResponse, coordinator_client::CoordinatorClient};
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 
@@ -56,11 +60,12 @@ impl Reporter {
     pub async fn run(self, address: String, stop: CancellationToken) -> Result<()> {
         let mut channel: Option<Channel> = None;
         let mut failing = false;
+        let mut removals = Removals::new(self.store.clone());
         loop {
             let begun = Instant::now();
             let reported = tokio::select! {
                 reported = self.report(&address, &mut channel) => reported,
-                () = stop.cancelled() => return Ok(()),
+                () = stop.cancelled() => break,
             };
             let pause = match reported {
                 Ok(answer) => {
@@ -68,7 +73,7 @@ impl Reporter {
                         tracing::info!(coordinator = address, "the coordinator takes reports again");
                     }
                     self.health.good();
-                    self.delete(&answer.ended_apps).await;
+                    answer.ended_apps.iter().for_each(|app| removals.begin(app));
                     Duration::from_millis(answer.interval_ms)
                 }
                 Err(error) => {
@@ -82,9 +87,12 @@ impl Reporter {
             };
             tokio::select! {
                 () = sleep_until(begun + pause) => {}
-                () = stop.cancelled() => return Ok(()),
+                () = removals.reap() => {}
+                () = stop.cancelled() => break,
             }
         }
+        removals.finish().await;
+        Ok(())
     }
 
     async fn report(&self, address: &str, channel: &mut Option<Channel>) -> Result<HeartbeatResponse, String> {
@@ -117,15 +125,59 @@ impl Reporter {
         *channel = Some(connected);
         Ok(answer.into_inner())
     }
+}
 
-    async fn delete(&self, ended: &[String]) {
-        for app in ended {
-            let Ok(app) = app.parse::<AppId>() else { continue };
-            match self.store.remove_app(&app).await {
+/// Removals of applications: each may take long, and reports go on meanwhile.
+struct Removals {
+    store: Arc<Store>,
+    tasks: JoinSet<AppId>,
+    under_way: HashSet<AppId>,
+}
+
+impl Removals {
+    fn new(store: Arc<Store>) -> Self {
+        Self { store, tasks: JoinSet::new(), under_way: HashSet::new() }
+    }
+
+    /// Begins to remove an application, unless that is under way.
+    fn begin(&mut self, app: &str) {
+        let Ok(app) = app.parse::<AppId>() else { return };
+        if !self.under_way.insert(app.clone()) {
+            return;
+        }
+        let store = self.store.clone();
+        self.tasks.spawn(async move {
+            match store.remove_app(&app).await {
                 Ok(()) => tracing::info!(%app, "application removed"),
                 // It is reported again with the next heartbeat, and so it is tried again.
                 Err(error) => tracing::error!(%app, %error, "an application could not be removed"),
             }
+            app
+        });
+    }
+
+    /// Takes note of those that are through; never returns.
+    async fn reap(&mut self) {
+        loop {
+            match self.tasks.join_next().await {
+                Some(done) => self.ended(done),
+                None => std::future::pending().await,
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        while let Some(done) = self.tasks.join_next().await {
+            self.ended(done);
+        }
+    }
+
+    fn ended(&mut self, done: Result<AppId, tokio::task::JoinError>) {
+        match done {
+            Ok(app) => {
+                self.under_way.remove(&app);
+            }
+            Err(error) => tracing::error!(%error, "a removal failed badly"),
         }
     }
 }

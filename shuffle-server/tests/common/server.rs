@@ -21,6 +21,7 @@ use super::{Wire, block, eventually, fin_of};
 /// A `overhand standalone` process on ports of its own choice. It is killed when dropped.
 pub struct Server {
     process: Child,
+    role: &'static str,
     args: Vec<String>,
     pub endpoints: Endpoints,
     pub folder: PathBuf,
@@ -52,16 +53,21 @@ impl Server {
 
     /// A server with this folder.
     pub fn start_in(folder: &Path, args: &[&str]) -> Self {
-        let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
-        let log = folder.with_extension("log");
-        let (process, endpoints) = Self::spawn(folder, &args, &log);
-        Self { process, args, endpoints, folder: folder.to_owned(), log, _scratch: None }
+        Self::start_as("standalone", folder, args)
     }
 
-    fn spawn(folder: &Path, args: &[String], log: &Path) -> (Child, Endpoints) {
+    /// A process of this role with this folder.
+    pub fn start_as(role: &'static str, folder: &Path, args: &[&str]) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
+        let log = folder.with_extension("log");
+        let (process, endpoints) = Self::spawn(role, folder, &args, &log);
+        Self { process, role, args, endpoints, folder: folder.to_owned(), log, _scratch: None }
+    }
+
+    fn spawn(role: &str, folder: &Path, args: &[String], log: &Path) -> (Child, Endpoints) {
         let errors = fs::File::options().append(true).create(true).open(log).expect("log file");
         let mut process = command()
-            .args(["standalone", "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([role, "--listen", "127.0.0.1:0", "--data-dir"])
             .arg(folder)
             .args(args)
             .stdout(Stdio::piped())
@@ -91,7 +97,7 @@ impl Server {
 
     /// Starts it again on the same folder.
     pub fn start_again(&mut self) {
-        (self.process, self.endpoints) = Self::spawn(&self.folder, &self.args, &self.log);
+        (self.process, self.endpoints) = Self::spawn(self.role, &self.folder, &self.args, &self.log);
     }
 
     /// What it has logged.

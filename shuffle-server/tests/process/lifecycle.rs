@@ -105,6 +105,36 @@ fn names_that_are_unsafe_or_reserved_are_refused() {
 }
 
 #[test]
+fn a_coordinator_and_a_worker_may_be_processes_of_their_own() {
+    let folder = TempDir::new().expect("temporary folder");
+    let secret = folder.path().join("secret");
+    fs::write(&secret, "the secret of this very cluster").expect("written");
+    let secret = format!("auth.secret_file={}", secret.display());
+    let beat = "coordinator.heartbeat_interval=20ms";
+    let coordinator =
+        Server::start_as("coordinator", &folder.path().join("coordinator"), &["--set", &secret, "--set", beat]);
+    assert_eq!(coordinator.endpoints.data, None);
+    let of = format!("worker.coordinators={}", coordinator.endpoints.control);
+    let mut worker = Server::start_as("worker", &folder.path().join("worker"), &["--set", &secret, "--set", &of]);
+    eventually("the worker has reported", || {
+        coordinator.status()["workers"].as_array().is_some_and(|all| all.len() == 1)
+    });
+    let token = coordinator.register("app");
+    let blocks = [block(0, 0, 1, 0, true, b"x")];
+    let mut wire = worker.connect_with(&token);
+    wire.push_all(1, 0, 1, &blocks).expect("pushed");
+    assert_eq!(wire.fetch(1, 0..PARTITIONS, 0..1).expect("there"), blocks);
+    assert_eq!(coordinator.status()["applications"][0]["shuffles"][0]["blocks"], 1);
+    assert_eq!(worker.admin("/readyz"), (200, "ok\n".to_owned()));
+    coordinator.end(&token);
+    eventually("the data is gone", || coordinator.status()["workers"][0]["memory_used"] == 0);
+    drop(coordinator);
+    eventually("the worker notices", || worker.admin("/readyz").0 == 503);
+    assert_eq!(worker.admin("/healthz").0, 200, "it still serves");
+    assert!(worker.stop().success());
+}
+
+#[test]
 fn status_shows_workers_applications_and_shuffles() {
     let server = Server::start(&[]);
     let token = server.register("app");

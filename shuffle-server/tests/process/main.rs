@@ -4,12 +4,14 @@
 //! - [`startup`]: starting and stopping; what is wrong is said clearly.
 //! - [`restart`]: what is served after a restart, and what a damaged disk does.
 //! - [`lifecycle`]: applications and shuffles come and go, and leave nothing.
+//! - [`memory`]: more data than memory, slow readers.
 //! - [`reference`]: the generated pages are current.
 
 mod bad_input;
 #[path = "../common/mod.rs"]
 mod common;
 mod lifecycle;
+mod memory;
 mod reference;
 mod restart;
 mod startup;

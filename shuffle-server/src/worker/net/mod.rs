@@ -31,45 +31,32 @@ mod push;
 pub use metrics::Metrics;
 pub use plane::{Limits, Plane};
 
-use std::{fmt, io};
+use std::io;
 
 use overhand_common::{Error, Malformed};
 
 /// Why a connection can't go on.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 enum Broken {
     /// The socket failed, or the other side is gone.
-    Socket(io::Error),
+    #[error(transparent)]
+    Socket(#[from] io::Error),
     /// The other side closed it in the middle of a message.
+    #[error("it was closed in the middle of a message")]
     Truncated,
     /// The other side neither took nor gave anything for too long.
+    #[error("nothing moved for too long in the middle of a message")]
     Stalled,
     /// What came makes no sense, and so nothing after it would: the error is said on this stream before closing.
+    #[error("{1}")]
     Untrusted(u64, Error),
     /// A part of ours failed.
+    #[error("{0}")]
     Internal(String),
-}
-
-impl From<io::Error> for Broken {
-    fn from(error: io::Error) -> Self {
-        Broken::Socket(error)
-    }
 }
 
 impl From<Malformed> for Broken {
     fn from(malformed: Malformed) -> Self {
         Broken::Untrusted(0, malformed.into())
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Broken::Socket(error) => write!(f, "{error}"),
-            Broken::Truncated => f.write_str("it was closed in the middle of a message"),
-            Broken::Stalled => f.write_str("nothing moved for too long in the middle of a message"),
-            Broken::Untrusted(_, error) => write!(f, "{error}"),
-            Broken::Internal(what) => f.write_str(what),
-        }
     }
 }
