@@ -28,9 +28,10 @@ public final class ReferencePage {
     }
     page.append("\n## What is set for you\n\n");
     page.append("The driver sets these, and logs a line for each that it changes:\n\n");
-    page.append("| setting | value | why |\n|---|---|---|\n");
+    page.append("| setting | value | yours is kept | why |\n|---|---|---|---|\n");
     for (String[] row : SparkSettings.table()) {
-      page.append("| `").append(row[0]).append("` | `").append(row[1]).append("` | ").append(row[2]).append(" |\n");
+      page.append("| `").append(row[0]).append("` | `").append(row[1]).append("` | ");
+      page.append(row[2]).append(" | ").append(row[3]).append(" |\n");
     }
     page.append("\n`spark.shuffle.useOldFetchProtocol=true` is refused.\n");
     page.append("\n## Memory of an executor\n\n");

@@ -7,28 +7,26 @@ import org.apache.spark.SparkConf;
 
 /**
  * What Spark's own settings must be for a shuffle that is not on the executors: each is set in the driver's conf before
- * anything reads it, and every change is told.
+ * anything reads it, and every change is told. Those that only cost speed stay as the user has set them.
  */
 public final class SparkSettings {
   private static final Setting[] NEEDED = {
-    new Setting(
+    needed(
         "spark.shuffle.sort.io.plugin.class",
         "io.overhand.spark.OverhandDataIO",
         "map outputs outlive their executors"),
-    new Setting(
-        "spark.shuffle.reduceLocality.enabled", "false", "no executor is nearer to the data than another"),
-    new Setting(
+    better("spark.shuffle.reduceLocality.enabled", "false", "no executor is nearer to the data than another"),
+    better(
         "spark.sql.adaptive.localShuffleReader.enabled",
         "false",
         "data is stored by partition, so that reading by map task only costs"),
-    new Setting(
+    needed(
         "spark.dynamicAllocation.shuffleTracking.enabled",
         "false",
         "executors that have written map outputs need not be kept"),
-    new Setting("spark.shuffle.service.enabled", "false", "there are no shuffle files to serve"),
-    new Setting("spark.shuffle.push.enabled", "false", "map outputs are merged by the workers"),
-    new Setting(
-        "spark.storage.decommission.shuffleBlocks.enabled", "false", "there are no shuffle files to move"),
+    needed("spark.shuffle.service.enabled", "false", "there are no shuffle files to serve"),
+    needed("spark.shuffle.push.enabled", "false", "map outputs are merged by the workers"),
+    needed("spark.storage.decommission.shuffleBlocks.enabled", "false", "there are no shuffle files to move"),
   };
 
   private SparkSettings() {}
@@ -47,7 +45,8 @@ public final class SparkSettings {
     List<String> changes = new ArrayList<>();
     for (Setting setting : NEEDED) {
       String before = conf.get(setting.key, null);
-      if (!setting.value.equals(before)) {
+      boolean kept = before != null && !setting.required;
+      if (!kept && !setting.value.equals(before)) {
         conf.set(setting.key, setting.value);
         String was = before == null ? "" : " (was " + before + ")";
         changes.add(setting.key + " = " + setting.value + was + ": " + setting.why);
@@ -56,23 +55,35 @@ public final class SparkSettings {
     return changes;
   }
 
-  /** The table of the reference page: key, value, reason. */
+  /** The table of the reference page: key, value, whether it is kept where the user has set it, reason. */
   static List<String[]> table() {
     List<String[]> rows = new ArrayList<>();
     for (Setting setting : NEEDED) {
-      rows.add(new String[] {setting.key, setting.value, setting.why});
+      rows.add(new String[] {setting.key, setting.value, setting.required ? "no" : "yes", setting.why});
     }
     return rows;
+  }
+
+  private static Setting needed(String key, String value, String why) {
+    return new Setting(key, value, true, why);
+  }
+
+  private static Setting better(String key, String value, String why) {
+    return new Setting(key, value, false, why);
   }
 
   private static final class Setting {
     private final String key;
     private final String value;
+    /** Whether it must be so whatever the user has set. */
+    private final boolean required;
+
     private final String why;
 
-    Setting(String key, String value, String why) {
+    Setting(String key, String value, boolean required, String why) {
       this.key = key;
       this.value = value;
+      this.required = required;
       this.why = why;
     }
   }

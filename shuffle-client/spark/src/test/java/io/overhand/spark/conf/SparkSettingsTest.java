@@ -25,6 +25,14 @@ class SparkSettingsTest {
   }
 
   @Test
+  void keepsWhatTheUserHasSetWhereItOnlyCostsSpeed() {
+    SparkConf conf = new SparkConf(false).set("spark.sql.adaptive.localShuffleReader.enabled", "true");
+    SparkSettings.apply(conf);
+    assertEquals("true", conf.get("spark.sql.adaptive.localShuffleReader.enabled"));
+    assertEquals("false", conf.get("spark.shuffle.reduceLocality.enabled"));
+  }
+
+  @Test
   void refusesTheOldFetchProtocol() {
     SparkConf conf = new SparkConf(false).set("spark.shuffle.useOldFetchProtocol", "true");
     assertThrows(IllegalArgumentException.class, () -> SparkSettings.apply(conf));
