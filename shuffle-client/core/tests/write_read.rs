@@ -4,7 +4,7 @@ mod support;
 
 use std::sync::Arc;
 
-use overhand_client::{Attempt, Client, ClientConfig, Codec, Error, ErrorKind, Expected, ReadRequest};
+use overhand_client::{Attempt, Client, ClientConfig, Codec, Epoch, Error, ErrorKind, Expected, Place, ReadRequest};
 use proptest::prelude::*;
 use support::{
     Records, attempt, collect, items, pieces, placement, proxy::Proxy, read_all, records, small, worker::Worker, write,
@@ -222,6 +222,31 @@ fn blocks_that_are_gone_name_their_attempt() {
     let error = collect(&mut reader).expect_err("one block gone");
     assert_eq!(error.lost, [attempt(2)]);
     assert_eq!(reader.next().expect_err("it stays"), error);
+}
+
+#[test]
+fn all_epochs_of_a_shard_are_read_each_from_the_first_worker_that_has_it() {
+    let (first, second) = (Worker::start(), Worker::start());
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("bound").to_string();
+    let client = client(ClientConfig { retry_for: std::time::Duration::from_millis(100), ..small() });
+    let before = placement(&first.address, 1, 10, 1);
+    let place = |address: &str| Place { worker: support::WORKER, address: address.to_owned() };
+    let mut after = (*before).clone();
+    after.shards[0].push(Epoch { epoch: 1, chain: vec![place(&second.address)] });
+    let mut reading = after.clone();
+    reading.shards[0][0].chain.insert(0, place(&gone));
+    // One that has lost the shuffle is asked before one that has it.
+    let empty = Worker::start();
+    reading.shards[0][1].chain.insert(0, place(&empty.address));
+
+    let maps = [records(0, 1000, 10, 50), records(1, 1000, 10, 50)];
+    let mut expected = vec![];
+    for ((map, records), placement) in (0..).zip(&maps).zip([before, Arc::new(after)]) {
+        let stored = write_attempt(&client, &placement, attempt(map), records).expect("written");
+        expected.extend(pieces(attempt(map), &stored));
+    }
+    assert_eq!((first.state().attempts.len(), second.state().attempts.len()), (1, 1));
+    assert_eq!(read_all(&client, &Arc::new(reading), expected).expect("read"), items(maps.iter().flatten()));
 }
 
 #[test]

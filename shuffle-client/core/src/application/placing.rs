@@ -30,7 +30,7 @@ pub(super) fn place(workers: &[WorkerInfo], shuffle: u32, partitions: u32) -> Re
         );
         return Err(Error::new(ErrorKind::NotFound, text));
     }
-    places.sort_by(|a, b| a.worker.cmp(&b.worker));
+    places.sort_by_key(|place| place.worker);
     let most = SHARDS_PER_WORKER.saturating_mul(places.len() as u32);
     let shards = (partitions / PARTITIONS_PER_SHARD).clamp(1, most);
     let layout = Layout::new(partitions, shards)?;

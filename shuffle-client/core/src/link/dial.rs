@@ -89,7 +89,12 @@ pub(crate) async fn dial_once(context: &Context, target: &Target) -> Result<Sess
     let answer = timeout(within, welcome).await.map_err(|_| broken(format!("no welcome within {within:?}")))??;
     let welcome = match answer.kind {
         Kind::Welcome => Welcome::decode(&answer.head)?,
-        Kind::Failure => return Err(failure(&answer.head)),
+        Kind::Failure => {
+            let error = failure(&answer.head);
+            // No version in common: no other worker and no new attempt will help.
+            let kind = if error.kind() == ErrorKind::Stale { ErrorKind::Invalid } else { error.kind() };
+            return Err(Error::new(kind, error.message()));
+        }
         other => return Err(Error::new(ErrorKind::Invalid, format!("it answered a hello with {other:?}"))),
     };
     if welcome.worker.id != target.place.worker.id {

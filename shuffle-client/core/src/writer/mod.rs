@@ -216,8 +216,10 @@ impl Writer {
     pub fn finish(&mut self, chunks: Vec<(Chunk, usize)>) -> Result<Vec<u64>> {
         let job = self.job(&chunks)?;
         self.finished = true;
-        job.run(chunks, true)?;
-        self.flow.drained()?;
+        let before = self.flow.wait_nanos();
+        let done = job.run(chunks, true).and_then(|()| self.flow.drained());
+        self.wait_nanos += self.flow.wait_nanos() - before;
+        done?;
         let mut state = self.desk.state.lock();
         let encoder = state.encoder.as_mut().expect("no batch is in work");
         Ok(encoder.output.take_stored())
@@ -249,7 +251,7 @@ impl Writer {
     pub fn stats(&self) -> WriteStats {
         let state = self.desk.state.lock();
         let held_bytes = state.stats.held_bytes + state.in_work + self.flow.bytes() as u64;
-        WriteStats { wait_nanos: self.wait_nanos + self.flow.wait_nanos(), held_bytes, ..state.stats }
+        WriteStats { wait_nanos: self.wait_nanos, held_bytes, ..state.stats }
     }
 }
 

@@ -136,7 +136,7 @@ impl State {
         if let Some(error) = &self.refuses {
             return Err(error.clone());
         }
-        let ShardKey { shuffle, shard, epoch: 0 } = push.key else { panic!("epoch {}", push.key.epoch) };
+        let ShardKey { shuffle, shard, .. } = push.key;
         let progress = self.attempts.entry((shuffle, shard, push.attempt)).or_default();
         if push.frame < progress.fin.frames {
             self.repeats += 1;
