@@ -13,9 +13,9 @@ SMOKE_MODES = "lz4"
 SMOKE_JOBS = "sql-group-by,sql-sort-merge-join,sql-skew-join,sql-2001,rdd-group-by-key,rdd-partition-by,rdd-map-side,rdd-key-ordering"
 
 
-def run(part, line, manager, logs, timeout, modes, jobs):
-    """Runs the oracle (`part` is "oracle", or "smoke" for a few of its jobs), printing its table as it grows; returns
-    whether everything passed."""
+def run(part, line, manager, logs, timeout, out, modes, jobs):
+    """Runs the oracle (`part` is "oracle", or "smoke" for a few of its jobs), printing its table to `out` as it grows;
+    returns whether everything passed."""
     if part == "smoke":
         modes, jobs = modes or SMOKE_MODES, jobs or SMOKE_JOBS
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"{part}-", dir=logs))
@@ -46,16 +46,17 @@ def run(part, line, manager, logs, timeout, modes, jobs):
         try:
             closed = False
             for text in process.stdout:
-                print(text, end="", flush=True)
+                print(text, end="", file=out, flush=True)
                 closed = closed or text.startswith(f"{label}: ")
             ok = process.wait() == 0
         finally:
             timer.cancel()
             process.kill()
     if hung.is_set() or not closed:
-        print(f"{label}: 0 passed, 1 failed ({f'not done within {timeout} s' if hung.is_set() else 'it ended early'}, see {log})")
+        why = f"not done within {timeout} s" if hung.is_set() else "it ended early"
+        print(f"{label}: 0 passed, 1 failed ({why}, see {log})", file=out)
     if ok:
         shutil.rmtree(scratch, ignore_errors=True)
     else:
-        print(f"   logs: {log}, and the executors' under {home / 'work'}")
+        print(f"   logs: {log}, and the executors' under {home / 'work'}", file=out)
     return ok

@@ -48,8 +48,8 @@ def verdicts(report):
     return passed, failed
 
 
-def run(name, line, manager, logs, timeout):
-    """Runs one suite and prints its closing line; returns whether all that is asked for passed."""
+def run(name, line, manager, logs, timeout, out):
+    """Runs one suite and prints its closing line to `out`; returns whether all that is asked for passed."""
     suite, selection, excluded = SUITES[name]
     scratch = pathlib.Path(tempfile.mkdtemp(prefix=f"{name}-", dir=logs))
     home = scratch / "home"
@@ -72,8 +72,8 @@ def run(name, line, manager, logs, timeout):
     env = lines.environment(line, home, SPARK_TESTING="1", SPARK_DIST_CLASSPATH=":".join(map(str, entries)))
     log = logs / f"{name}-{line.name}.log"
     hung = threading.Event()
-    with open(log, "w") as out:
-        process = subprocess.Popen(command, env=env, cwd=scratch, stdout=out, stderr=subprocess.STDOUT)
+    with open(log, "w") as report:
+        process = subprocess.Popen(command, env=env, cwd=scratch, stdout=report, stderr=subprocess.STDOUT)
 
         def give_up():
             hung.set()
@@ -98,6 +98,7 @@ def run(name, line, manager, logs, timeout):
         failed.append("(no test ran)")
     shutil.rmtree(scratch, ignore_errors=True)
     for test in failed:
-        print(f"  failed: {test}")
-    print(f"{name} {line.name}: {len(passed)} passed, {len(failed)} failed" + (f", see {log}" if failed else ""), flush=True)
+        print(f"  failed: {test}", file=out)
+    print(f"{name} {line.name}: {len(passed)} passed, {len(failed)} failed" + (f", see {log}" if failed else ""),
+          file=out, flush=True)
     return not failed

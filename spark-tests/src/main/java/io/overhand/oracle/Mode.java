@@ -53,7 +53,7 @@ record Mode(String name, Map<String, String> conf, boolean twoHosts, List<String
             running("dynamic-allocation", Map.of("spark.dynamicAllocation.enabled", "true", "spark.dynamicAllocation.minExecutors", "0",
                 "spark.dynamicAllocation.maxExecutors", "2", "spark.dynamicAllocation.executorIdleTimeout", "1s",
                 "spark.dynamicAllocation.schedulerBacklogTimeout", "1s"), List.of(), ServiceJobs.dynamic()),
-            new Mode("no-server-auto", Map.of("spark.overhand.fallback", "auto"), false, List.of(), Service.NONE_AND_FALLBACK, core),
+            new Mode("no-server-auto", Map.of("spark.overhand.fallback", "auto"), false, List.of(), Service.NONE_AND_FALLBACK, core.subList(0, 3)),
             new Mode("no-server-never", Map.of("spark.overhand.fallback", "never"), false, List.of(), Service.NONE_AND_FAILURE, core.subList(0, 1)));
     }
 

@@ -35,21 +35,21 @@ final class RddJobs {
             job("rdd-group-by-key", s -> Digest.of(pairs(s, 40_000).groupByKey(7).map(RddJobs::plain)), CORE),
             job("rdd-reduce-by-key", s -> Digest.of(pairs(s, 60_000).reduceByKey(RddJobs::longer, 6).map(RddJobs::plain)), CORE),
             job("rdd-aggregate-by-key", RddJobs::aggregateByKey),
-            job("rdd-sort-by-key", s -> Digest.ordered(unique(s, 30_000).sortByKey(true, 6).map(RddJobs::plain)), CORE, READS_VARY),
-            job("rdd-join", RddJobs::join, CORE),
+            job("rdd-sort-by-key", s -> Digest.ordered(unique(s, 30_000).sortByKey(true, 6).map(RddJobs::plain)), READS_VARY),
+            job("rdd-join", RddJobs::join),
             job("rdd-cogroup", RddJobs::cogroup),
             job("rdd-subtract-by-key", s -> Digest.of(pairs(s, 20_000).subtractByKey(unique(s, 300), 4).map(RddJobs::plain))),
-            job("rdd-repartition", s -> Digest.of(numbers(s, 30_000).map(i -> "record " + i).repartition(9)), CORE),
+            job("rdd-repartition", s -> Digest.of(numbers(s, 30_000).map(i -> "record " + i).repartition(9))),
             job("rdd-distinct", s -> Digest.of(numbers(s, 30_000).map(i -> i % 1009).distinct(5))),
             job("rdd-partition-by-java-serializer", s -> partitionBy(s, new JavaSerializer(new SparkConf())), CORE),
             job("rdd-partition-by-kryo-serializer", s -> partitionBy(s, kryo()), CORE),
             job("rdd-map-side-combine-java", s -> combine(s, new JavaSerializer(new SparkConf()), true), CORE),
-            job("rdd-map-side-combine-kryo", s -> combine(s, kryo(), true), CORE),
+            job("rdd-map-side-combine-kryo", s -> combine(s, kryo(), true)),
             job("rdd-reduce-side-combine-java", s -> combine(s, new JavaSerializer(new SparkConf()), false)),
             job("rdd-reduce-side-combine-kryo", s -> combine(s, kryo(), false)),
-            job("rdd-key-ordering-java", s -> keyOrdering(s, new JavaSerializer(new SparkConf())), CORE),
+            job("rdd-key-ordering-java", s -> keyOrdering(s, new JavaSerializer(new SparkConf()))),
             job("rdd-key-ordering-kryo", s -> keyOrdering(s, kryo()), CORE),
-            job("rdd-null-keys-and-values", RddJobs::nulls, CORE),
+            job("rdd-null-keys-and-values", RddJobs::nulls),
             job("rdd-shared-references", RddJobs::sharedReferences),
             job("rdd-primitive-keys", RddJobs::primitives),
             job("rdd-empty-partitions", RddJobs::emptyPartitions, CORE),
@@ -59,7 +59,7 @@ final class RddJobs {
             job("rdd-records-beyond-buffers-java", s -> beyondBuffers(s, new JavaSerializer(new SparkConf())), LARGE),
             job("rdd-records-beyond-buffers-kryo", s -> beyondBuffers(s, kryo()), LARGE),
             job("rdd-barrier-after-shuffle", RddJobs::barrier),
-            job("rdd-read-twice", RddJobs::readTwice, CORE));
+            job("rdd-read-twice", RddJobs::readTwice));
     }
 
     /** Kryo with room for the largest record of these jobs. */
