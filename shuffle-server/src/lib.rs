@@ -16,10 +16,10 @@
 //!    then the head, a [`Push`]: shard, attempt, frame number.
 //! 3. [`Store::reserve`] waits for memory of the one [`memory::Budget`]; the connection stands still meanwhile, and TCP
 //!    holds the writer back. The body is read straight into the [`memory::PooledBuf`].
-//! 4. [`Store::push`] checks every block's checksum and place, takes the frame if it is the attempt's next, and notes in
-//!    the shard's memtable where its blocks are. The bytes stay where they were read to.
-//! 5. With the attempt's last frame comes a [`Fin`]: if the worker holds exactly what it says, the attempt is committed, in
-//!    memory or on disk as [`worker::store::Durability`] asks.
+//! 4. [`Store::push`] checks every block's checksum and place, takes the frame if it is the attempt's next, and notes
+//!    in the shard's memtable where its blocks are. The bytes stay where they were read to.
+//! 5. With the attempt's last frame comes a [`Fin`]: if the worker holds exactly what it says, the attempt is
+//!    committed, in memory or on disk as [`worker::store::Durability`] asks.
 //! 6. The acknowledgement goes back on the frame's stream.
 //! 7. Later, when memory is wanted or a reader comes, the memtable is sealed in sort order; flushed, it is an immutable
 //!    [`segment`] file that the [`index`] knows.

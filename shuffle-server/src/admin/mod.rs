@@ -2,7 +2,7 @@
 //!
 //! - [`serve`]: the routes.
 //! - [`Registry`]: the recorder that every part makes its metrics with, and their rendering.
-//! - [`reference`]: the page that lists all metrics, made from what the parts register.
+//! - [`reference()`]: the page that lists all metrics, made from what the parts register.
 
 mod reference;
 mod registry;

@@ -41,7 +41,8 @@ struct Settings {
     /// A data folder; once per disk.
     #[arg(long, value_name = "DIR")]
     data_dir: Vec<String>,
-    /// Where the control plane listens; data and admin ports are the next two. Port 0: any free ones. [default: 127.0.0.1:7337]
+    /// Where the control plane listens; data and admin ports are the next two. Port 0: any free ones. [default:
+    /// 127.0.0.1:7337]
     #[arg(long, value_name = "HOST:PORT")]
     listen: Option<String>,
     /// Memory for blocks, as in "4 GiB". [default: a quarter of the machine's]

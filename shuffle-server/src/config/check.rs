@@ -75,9 +75,7 @@ impl Config {
         if let Some((_, port)) = split(&self.listen.control) {
             let beside = self.listen.data.is_empty() || self.listen.admin.is_empty();
             expect(!beside || port <= u16::MAX - 2, &|| {
-                format!(
-                    "listen.control: beside port {port} there is no room for the other two, set listen.data and listen.admin"
-                )
+                format!("listen.control: there are no two ports beyond {port}, set listen.data and listen.admin")
             });
         }
         for address in &self.worker.coordinators {

@@ -46,8 +46,9 @@ section! {
         /// The data folders, one per disk. Flag: --data-dir, once for each. The first also keeps endpoints.json and the
         /// generated secret.
         data_dirs: Vec<PathBuf> = Vec::new() => (r#"["/var/lib/overhand"]"#, "none: it must be given");
-        /// When a map task's output counts as acknowledged: "memory": when it is in the worker's memory (survives a clean
-        /// stop); "disk": when it is in synced segments and in the index (survives a crash). Flag: --durability.
+        /// When a map task's output counts as acknowledged: "memory": when it is in the worker's memory (survives a
+        /// clean stop); "disk": when it is in synced segments and in the index (survives a crash). Flag:
+        /// --durability.
         durability: Durability = Durability::Memory;
         /// Bytes that are left free on each data folder's file system: a folder takes no more data before it is full.
         reserve: Size = Size::mib(1024);
@@ -68,7 +69,8 @@ section! {
         high_mark: f64 = 0.8;
         /// The part of the budget down to which they are flushed.
         low_mark: f64 = 0.6;
-        /// Bytes from which a shard's memtable is flushed whatever the memory (a quarter of the budget if that is less).
+        /// Bytes from which a shard's memtable is flushed whatever the memory (a quarter of the budget if that is
+        /// less).
         memtable_max: Size = Size::mib(256);
     }
 }

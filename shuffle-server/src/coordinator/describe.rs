@@ -19,8 +19,8 @@ pub struct Asked {
     pub error: String,
 }
 
-/// Asks the workers at these `host:port`; returns their answers in the same order, and the shuffles of each application, joined over all
-/// workers.
+/// Asks the workers at these `host:port`; returns their answers in the same order, and the shuffles of each
+/// application, joined over all workers.
 pub async fn ask_all(addresses: Vec<String>) -> (Vec<Asked>, BTreeMap<String, Vec<ShuffleStatus>>) {
     let mut asked = vec![Asked { error: "it was not asked".into(), ..Asked::default() }; addresses.len()];
     let mut tasks = JoinSet::new();

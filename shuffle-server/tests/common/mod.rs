@@ -1,5 +1,5 @@
 //! A real server process, and a client of the wire's messages that can also say what no real client would.
-#![allow(dead_code, unused_imports, reason = "each test binary uses its own part of this")]
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
 
 mod server;
 mod wire;
@@ -10,7 +10,7 @@ use std::{
 };
 
 pub use server::{Server, denied, old_token, overhand};
-pub use wire::{PARTITIONS, Piece, Wire, block, fin_of, is_sound, shard};
+pub use wire::{PARTITIONS, Wire, block, fin_of, is_sound, shard};
 
 /// How long anything may take before a test fails.
 pub const PATIENCE: Duration = Duration::from_secs(30);

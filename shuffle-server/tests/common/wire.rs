@@ -176,8 +176,8 @@ impl Wire {
         self.push(shuffle, map_index, attempt, 0, blocks, Some(fin_of(1, blocks)))
     }
 
-    /// Fetches everything in range, a credit of one byte at a time, so that each message needs a new one. Returns the blocks, none of
-    /// which was checked but for its length.
+    /// Fetches everything in range, a credit of one byte at a time, so that each message needs a new one. Returns the
+    /// blocks, none of which was checked but for its length.
     pub fn fetch(&mut self, shuffle: u32, partitions: Range<u32>, maps: Range<u32>) -> Result<Vec<Vec<u8>>, Error> {
         let id = self.stream_id();
         let fetch = Fetch { key: shard(shuffle), partitions, maps, credit: 1 };

@@ -26,8 +26,8 @@ impl Input {
         Self { half, buffer: vec![0; BUFFER].into(), start: 0, end: 0, stall }
     }
 
-    /// The next message's header, checked; `None` if the peer closed between messages. It may be dropped while it waits: no byte is
-    /// lost, the next call goes on.
+    /// The next message's header, checked; `None` if the peer closed between messages. It may be dropped while it
+    /// waits: no byte is lost, the next call goes on.
     pub async fn header(&mut self) -> Result<Option<Header>, Broken> {
         while self.end - self.start < HEADER_LEN {
             if self.more(HEADER_LEN).await? == 0 {
@@ -87,8 +87,8 @@ impl Input {
         }
     }
 
-    /// Reads and throws away until the peer closes: a socket that is closed with bytes unread would take the last answer
-    /// with it.
+    /// Reads and throws away until the peer closes: a socket that is closed with bytes unread would take the last
+    /// answer with it.
     pub async fn drain(&mut self) {
         self.start = 0;
         self.end = 0;

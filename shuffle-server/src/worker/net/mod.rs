@@ -2,7 +2,8 @@
 //!
 //! - [`Plane`]: accepts connections, within limits, until it is told to stop.
 //! - `connection`: one connection: the hello, then message by message in the order in which they come.
-//! - `input`: reads headers and heads through a small buffer, bodies straight into the memory that was reserved for them.
+//! - `input`: reads headers and heads through a small buffer, bodies straight into the memory that was reserved for
+//!   them.
 //! - `push`: header → head → memory → body → store → acknowledgement.
 //! - `fetch`: one stream of a fetch: waits for credit and for its turn, then sends the next piece.
 //! - `output`: one message at a time on a socket: memory by a vectored write, files by `sendfile`.
@@ -16,8 +17,8 @@
 //!   (for the disk, where that is asked for) while the next frames are taken.
 //! - A request that fails is answered on its stream, and the connection goes on. It is closed when the bytes can't be
 //!   trusted any more: a header that is damaged or over its limits, a message that stops half-way, a stalled peer.
-//! - A connection holds one piece of memory for fetches at most, however many streams it carries: a stream asks for its next
-//!   piece when it is its turn to send.
+//! - A connection holds one piece of memory for fetches at most, however many streams it carries: a stream asks for
+//!   its next piece when it is its turn to send.
 
 mod connection;
 mod fetch;

@@ -84,8 +84,8 @@ impl Turn<'_> {
         Ok(())
     }
 
-    /// Sends a message whose body is a range of a file, without bringing it into this process. The range should be in the
-    /// page cache, see [`super::pages`]: a disk read here would hold up other connections.
+    /// Sends a message whose body is a range of a file, without bringing it into this process. The range should be in
+    /// the page cache, see [`super::pages`]: a disk read here would hold up other connections.
     pub async fn send_file(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Result<(), Broken> {
         let socket = &mut *self.socket;
         socket.begin()?;

@@ -1,10 +1,10 @@
 //! Keeps disk reads off the threads that serve sockets.
 //!
-//! `sendfile` reads from the page cache; where a page is missing it blocks the calling thread until the disk has answered. So
-//! the range is looked at first, with reads of single bytes that don't wait, and if something is missing it is brought in on
-//! a thread that may block. A segment that was written lately is in the cache as a rule: then nobody leaves the thread.
-//! The look is a sample, one byte in every [`STEP`]: the kernel reads ahead in such units. A page that is missed costs
-//! one disk read on the wrong thread, nothing else.
+//! `sendfile` reads from the page cache; where a page is missing it blocks the calling thread until the disk has
+//! answered. So the range is looked at first, with reads of single bytes that don't wait, and if something is missing
+//! it is brought in on a thread that may block. A segment that was written lately is in the cache as a rule: then
+//! nobody leaves the thread. The look is a sample, one byte in every [`STEP`]: the kernel reads ahead in such units.
+//! A page that is missed costs one disk read on the wrong thread, nothing else.
 
 use std::{fs::File, io, io::IoSliceMut, ops::Range, sync::Arc};
 

@@ -53,7 +53,8 @@ impl Connection {
         }
     }
 
-    /// Unacknowledged bytes of a connection stay within its window, and so does their number: one that sends more waits.
+    /// Unacknowledged bytes of a connection stay within its window, and so does their number: one that sends more
+    /// waits.
     pub(super) async fn keep_within_window(&mut self, len: u64) -> Result<(), Broken> {
         let (window, most) = (self.shared.plane.limits.window, self.shared.plane.limits.streams);
         while !self.changes.is_empty() && (self.changes_bytes + len > window || self.changes.len() >= most) {
