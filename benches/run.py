@@ -56,7 +56,7 @@ CASES = [
 class Application:
     """A Spark application that runs jobs when it is told to."""
 
-    def __init__(self, name, line, manager, scratch, server_flags):
+    def __init__(self, name, line, manager, scratch, server_flags, more_conf=None):
         self.name = name
         self.server = None
         home = lines.spark_home(line, scratch / name)
@@ -74,6 +74,7 @@ class Application:
             entries.insert(0, lines.plugin_jar())
             conf |= {"spark.shuffle.manager": lines.MANAGER, "spark.overhand.coordinators": self.server.coordinators,
                      "spark.overhand.fallback": "never", "overhand.server.pid": self.server.pid}
+        conf |= more_conf or {}
         conf["spark.executor.extraClassPath"] = ":".join(map(str, entries))
         command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap="1g", conf=conf)
         self.log = scratch / name / "driver.log"

@@ -18,7 +18,8 @@
 //! | 36 | 4 | items that begin in the block |
 //!
 //! The decoded payload is a row of items: a 32-bit length, then that many bytes. An item larger than a block goes on
-//! in the next ones (sequence numbers in a row, [`Flags::CONTINUES`] on all but the last of them).
+//! in the next ones (sequence numbers in a row, [`Flags::CONTINUES`] on all but the last of them), and nothing else is in
+//! these blocks.
 //!
 //! Every (attempt, partition) that has any block has exactly one with [`Flags::LAST`], and it has the highest
 //! sequence number. So a reader that holds blocks 0 to n and finds LAST on n knows, by the writer's own signature,
