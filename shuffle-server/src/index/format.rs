@@ -9,7 +9,7 @@
 //! | `s`, u64 segment | a segment: u64 file length, u64 end of blocks, u64 blocks, then the preamble as in the file |
 //! | `c`, u64 segment, u32 partition, u32 map index, u64 offset | a chunk of its cuts, at most [`CHUNK`], as in the file; the key is the first one |
 //! | `a`, application, u32 shuffle, u32 shard, u32 epoch, u32 map index, u64 attempt | a commit: u32 frames, u64 blocks, u64 bytes, u32 checksums joined by exclusive or |
-//! | `t`, application, u32 shuffle | nothing: the shuffle was removed |
+//! | `t`, application, u32 shuffle | the shuffle was removed: u64 attempt from which on it may begin anew |
 
 use overhand_common::{
     ids::{AppId, Attempt, ShardKey},

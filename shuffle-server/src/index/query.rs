@@ -54,12 +54,14 @@ impl Index {
         })
     }
 
-    /// All tombstones.
-    pub fn tombstones(&self) -> impl Iterator<Item = Result<(AppId, u32)>> + '_ {
+    /// All tombstones, each with the attempt from which on it does not hold.
+    pub fn tombstones(&self) -> impl Iterator<Item = Result<(AppId, u32, u64)>> + '_ {
         self.kind(format::TOMBSTONES).map(|record| {
-            let (key, _) = record?;
-            let (app, shuffle, _) = format::read_shuffle_key(&key).ok_or_else(|| self.damaged("a tombstone"))?;
-            Ok((app, shuffle))
+            let (key, value) = record?;
+            let damaged = || self.damaged("a tombstone");
+            let (app, shuffle, _) = format::read_shuffle_key(&key).ok_or_else(damaged)?;
+            let newer_from = value.as_ref().try_into().map_err(|_| damaged())?;
+            Ok((app, shuffle, u64::from_le_bytes(newer_from)))
         })
     }
 

@@ -54,7 +54,7 @@ fn records_come_back_as_they_were_after_opening_again() {
     let mut update = Update::default();
     update.add_segment(&identity(7), &EXTENT, &[]);
     update.add_commit(&app("app"), &key, &attempt, &fin);
-    update.add_tombstone(&app("app"), 9);
+    update.add_tombstone(&app("app"), 9, 11);
     index.apply(update, true).expect("written");
     drop(index);
     let (index, made) = Index::open(&dir.path().join("index")).expect("opens");
@@ -62,7 +62,7 @@ fn records_come_back_as_they_were_after_opening_again() {
     assert_eq!(index.segments().collect::<Result<Vec<_>, _>>().expect("readable"), [(identity(7), EXTENT)]);
     let commits = index.commits().collect::<Result<Vec<_>, _>>().expect("readable");
     assert_eq!(commits, [(app("app"), key, attempt, fin)]);
-    assert_eq!(index.tombstones().collect::<Result<Vec<_>, _>>().expect("readable"), [(app("app"), 9)]);
+    assert_eq!(index.tombstones().collect::<Result<Vec<_>, _>>().expect("readable"), [(app("app"), 9, 11)]);
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn removing_touches_nothing_of_neighbours() {
     for name in ["app", "app-1", "ap", "app."] {
         for shuffle in [0, 1, 255, 256, u32::MAX] {
             update.add_commit(&app(name), &key(shuffle), &attempt, &Fin::default());
-            update.add_tombstone(&app(name), shuffle);
+            update.add_tombstone(&app(name), shuffle, 1);
         }
     }
     for number in [0, 1, 255, 256, u64::MAX] {

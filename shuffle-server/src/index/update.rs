@@ -43,9 +43,14 @@ impl Update {
         self.remove_prefix(&format::shuffle_key(format::COMMITS, app, shuffle));
     }
 
-    /// Adds a tombstone.
-    pub fn add_tombstone(&mut self, app: &AppId, shuffle: u32) {
-        self.batch.put(format::shuffle_key(format::TOMBSTONES, app, shuffle), []);
+    /// Adds a tombstone for attempts below `newer_from`.
+    pub fn add_tombstone(&mut self, app: &AppId, shuffle: u32, newer_from: u64) {
+        self.batch.put(format::shuffle_key(format::TOMBSTONES, app, shuffle), newer_from.to_le_bytes());
+    }
+
+    /// Removes a tombstone.
+    pub fn remove_tombstone(&mut self, app: &AppId, shuffle: u32) {
+        self.batch.delete(format::shuffle_key(format::TOMBSTONES, app, shuffle));
     }
 
     /// Removes an application's commits and tombstones.

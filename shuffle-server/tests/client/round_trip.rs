@@ -165,7 +165,7 @@ fn only_the_valid_attempt_of_a_map_task_is_read() {
 }
 
 #[test]
-fn a_removed_shuffle_takes_no_more_and_the_others_stay() {
+fn a_removed_shuffle_takes_nothing_of_old_attempts_and_the_others_stay() {
     let server = Server::start(&[]);
     let application = application(&server, "removal");
     let client = Client::new(small()).expect("a client");
@@ -178,7 +178,7 @@ fn a_removed_shuffle_takes_no_more_and_the_others_stay() {
     }
     application.remove_shuffle(0).expect("removed");
     application.remove_shuffle(0).expect("nothing to do");
-    let late = write_attempt(&client, &placements[0], attempt(1), &records).expect_err("too late");
+    let late = write_attempt(&client, &placements[0], attempt(0), &records).expect_err("too late");
     assert_eq!(late.kind(), ErrorKind::NotFound);
     let error = read_all(&client, &placements[0], expected.clone()).expect_err("gone");
     assert_eq!((error.kind(), error.lost), (ErrorKind::DataLost, vec![attempt(0)]));

@@ -69,10 +69,10 @@ fn the_disk_is_empty_after_a_shuffle_was_removed_and_a_late_push_does_not_bring_
     let mut wire = server.connect_with(&token);
     wire.remove(1).expect("removed");
     assert!(server.segments().is_empty(), "the answer comes when the disk is clean");
-    let late = [block(0, 1, 2, 0, true, b"late")];
+    let late = [block(0, 1, 0, 0, true, b"late")];
     for _ in 0..2 {
         let mut wire = server.connect_with(&token);
-        let error = wire.push_all(1, 1, 2, &late).expect_err("it is gone");
+        let error = wire.push_all(1, 1, 0, &late).expect_err("it is gone");
         assert_eq!(error.kind(), ErrorKind::NotFound);
         assert!(error.message().contains("removed"), "{error}");
         assert_eq!(wire.fetch(1, 0..PARTITIONS, 0..2).expect_err("gone").kind(), ErrorKind::NotFound);

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
@@ -45,8 +45,11 @@ struct AppState {
 
 enum Entry {
     Live(Arc<Shuffle>),
-    /// It was removed: a late frame must not bring it back.
-    Tombstone,
+    /// It was removed: a late frame must not bring it back. Attempts from this one on are newer than the removal: their
+    /// engine runs the shuffle again.
+    Tombstone {
+        newer_from: u64,
+    },
 }
 
 /// By shard and epoch.
@@ -58,6 +61,8 @@ pub struct Shuffle {
     pub layout: Layout,
     /// Whether an index may have records of it.
     pub indexed: Arc<AtomicBool>,
+    /// One more than the highest attempt that has sent anything.
+    newer_from: AtomicU64,
     /// `None` when it was removed.
     shards: RwLock<Option<Shards>>,
 }
@@ -82,7 +87,7 @@ impl Apps {
         let found = found.ok_or_else(|| missing(format!("shuffle {}", key.shuffle)))?;
         let shuffle = match found.state.read().shuffles.get(&key.shuffle) {
             Some(Entry::Live(shuffle)) => shuffle.clone(),
-            Some(Entry::Tombstone) => return Err(removed(key.shuffle)),
+            Some(Entry::Tombstone { .. }) => return Err(removed(key.shuffle)),
             None => return Err(missing(format!("shuffle {}", key.shuffle))),
         };
         let shards = shuffle.shards.read();
@@ -112,22 +117,46 @@ impl Apps {
         apps.into_iter().map(|(id, app)| AppStats { app: id, shuffles: app.stats() }).collect()
     }
 
-    /// Puts a tombstone in the place of a shuffle and returns it, with its application.
-    pub fn strike(&self, app: &AppId, shuffle: u32) -> (Arc<App>, Option<Arc<Shuffle>>) {
+    /// Takes note that `attempt` has sent something.
+    pub fn saw(&self, app: &AppId, shuffle: u32, attempt: u64) {
+        let Some(found) = self.apps.read().get(app).cloned() else { return };
+        if let Some(Entry::Live(shuffle)) = found.state.read().shuffles.get(&shuffle) {
+            shuffle.newer_from.fetch_max(attempt.saturating_add(1), Ordering::AcqRel);
+        }
+    }
+
+    /// Puts a tombstone in the place of a shuffle, for attempts below `newer_from` and for all that were seen; returns
+    /// what it is for, the shuffle, and its application.
+    pub fn strike(&self, app: &AppId, shuffle: u32, newer_from: u64) -> (u64, Arc<App>, Option<Arc<Shuffle>>) {
         loop {
             let found = self.app_or_new(app);
             let mut state = found.state.write();
             if state.removed {
                 continue;
             }
-            let before = state.shuffles.insert(shuffle, Entry::Tombstone);
-            drop(state);
-            let shuffle = match before {
-                Some(Entry::Live(shuffle)) => Some(shuffle),
-                Some(Entry::Tombstone) | None => None,
+            let (newer_from, before) = match state.shuffles.remove(&shuffle) {
+                Some(Entry::Live(live)) => (newer_from.max(live.newer_from.load(Ordering::Acquire)), Some(live)),
+                Some(Entry::Tombstone { newer_from: before }) => (newer_from.max(before), None),
+                None => (newer_from, None),
             };
-            return (found, shuffle);
+            state.shuffles.insert(shuffle, Entry::Tombstone { newer_from });
+            drop(state);
+            return (newer_from, found, before);
         }
+    }
+
+    /// Takes a tombstone away if `attempt` is newer than it, after `forget` has taken it out of the indexes; whether
+    /// it did.
+    pub fn lift(&self, app: &AppId, shuffle: u32, attempt: u64, forget: impl FnOnce() -> Result<()>) -> Result<bool> {
+        let Some(found) = self.apps.read().get(app).cloned() else { return Ok(false) };
+        let mut state = found.state.write();
+        match state.shuffles.get(&shuffle) {
+            Some(Entry::Tombstone { newer_from }) if *newer_from <= attempt => {}
+            _ => return Ok(false),
+        }
+        forget()?;
+        state.shuffles.remove(&shuffle);
+        Ok(true)
     }
 
     /// Takes an application out, with its shuffles.
@@ -146,7 +175,7 @@ impl Apps {
         let state = found.state.read();
         match state.shuffles.get(&shuffle)? {
             Entry::Live(shuffle) => Some(shuffle.layout),
-            Entry::Tombstone => None,
+            Entry::Tombstone { .. } => None,
         }
     }
 
@@ -171,7 +200,7 @@ impl App {
                 let text = format!("shuffle {shuffle} is here with {:?}, not with {layout:?}", found.layout);
                 Err(Error::new(ErrorKind::Invalid, text))
             }
-            Entry::Tombstone => Err(removed(shuffle)),
+            Entry::Tombstone { .. } => Err(removed(shuffle)),
         };
         if let Some(entry) = self.state.read().shuffles.get(&shuffle) {
             return check(entry);
@@ -199,7 +228,7 @@ impl App {
         let state = self.state.read();
         let live = state.shuffles.iter().filter_map(|(number, entry)| match entry {
             Entry::Live(shuffle) => Some((*number, shuffle.clone())),
-            Entry::Tombstone => None,
+            Entry::Tombstone { .. } => None,
         });
         live.collect()
     }
@@ -213,14 +242,19 @@ impl Entry {
     fn live(self) -> Option<Arc<Shuffle>> {
         match self {
             Entry::Live(shuffle) => Some(shuffle),
-            Entry::Tombstone => None,
+            Entry::Tombstone { .. } => None,
         }
     }
 }
 
 impl Shuffle {
     fn new(layout: Layout) -> Self {
-        Self { layout, indexed: Arc::new(AtomicBool::new(false)), shards: RwLock::new(Some(Shards::new())) }
+        Self {
+            layout,
+            indexed: Arc::new(AtomicBool::new(false)),
+            newer_from: AtomicU64::new(0),
+            shards: RwLock::new(Some(Shards::new())),
+        }
     }
 
     fn shard_or_new(&self, app: &AppId, key: &ShardKey) -> Result<Arc<Shard>> {

@@ -172,7 +172,18 @@ impl Store {
         if *is_closed {
             return Err(closed());
         }
-        self.core.apps.shard_or_new(app, &push.key, push.layout)
+        let shuffle = push.key.shuffle;
+        let shard = match self.core.apps.shard_or_new(app, &push.key, push.layout) {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                if !removal::begin_anew(&self.core, app, shuffle, push.attempt.attempt)? {
+                    return Err(error);
+                }
+                self.core.apps.shard_or_new(app, &push.key, push.layout)?
+            }
+            other => other?,
+        };
+        self.core.apps.saw(app, shuffle, push.attempt.attempt);
+        Ok(shard)
     }
 
     /// Begins a fetch. `NotFound` for a shuffle or a shard that is not here.
@@ -184,7 +195,8 @@ impl Store {
         Ok(Cursor::new(self.core.clone(), fetch, tables))
     }
 
-    /// Deletes a shuffle and leaves a tombstone; no error if it is not there. When it returns, the disk is clean.
+    /// Deletes a shuffle and leaves a tombstone, which refuses the attempts that are older than it; no error if it is
+    /// not there. When it returns, the disk is clean.
     pub async fn remove_shuffle(&self, app: &AppId, shuffle: u32) -> Result<()> {
         removal::remove_shuffle(&self.core, app, shuffle).await
     }

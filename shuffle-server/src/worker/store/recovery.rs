@@ -42,8 +42,8 @@ pub fn recover(folders: &[Arc<Folder>], indexes: &[Index], metrics: &Metrics) ->
     let apps = Apps::default();
     for index in indexes {
         for tombstone in index.tombstones() {
-            let (app, shuffle) = tombstone?;
-            let (app, _) = apps.strike(&app, shuffle);
+            let (app, shuffle, newer_from) = tombstone?;
+            let (_, app, _) = apps.strike(&app, shuffle, newer_from);
             app.indexed.store(true, Ordering::Release);
         }
     }
@@ -62,6 +62,7 @@ pub fn recover(folders: &[Arc<Folder>], indexes: &[Index], metrics: &Metrics) ->
     for index in indexes {
         for commit in index.commits() {
             let (app, key, attempt, fin) = commit?;
+            apps.saw(&app, key.shuffle, attempt.attempt);
             // A shard without segments is not there: what was committed in it had no blocks.
             if let Ok(shard) = apps.shard(&app, &key) {
                 shard.recover_commit(attempt, fin);

@@ -17,7 +17,7 @@ use crate::{
 
 /// Deletes a shuffle and leaves a tombstone.
 pub async fn remove_shuffle(core: &Arc<Core>, app: &AppId, number: u32) -> Result<()> {
-    let (found, shuffle) = core.apps.strike(app, number);
+    let (newer_from, found, shuffle) = core.apps.strike(app, number, 0);
     let doomed: Vec<_> = shuffle.into_iter().collect();
     let indexed = is_indexed(&doomed);
     let remains = Remains::of(doomed);
@@ -27,13 +27,27 @@ pub async fn remove_shuffle(core: &Arc<Core>, app: &AppId, number: u32) -> Resul
     blocking(move || {
         remains.clear(&core, &app, |updates| {
             let healthy = core.folders.all().iter().position(|folder| folder.health() == Health::Ok);
-            updates[healthy.unwrap_or(0)].add_tombstone(&app, number);
+            updates[healthy.unwrap_or(0)].add_tombstone(&app, number, newer_from);
             if indexed {
                 updates.iter_mut().for_each(|update| update.remove_commits(&app, number));
             }
         })
     })
     .await
+}
+
+/// Lets an attempt that is newer than a shuffle's removal begin the shuffle anew; whether it is.
+///
+/// Spark 4 removes a query's shuffles when the query ends, and runs their map tasks again if somebody uses the plan
+/// once more.
+pub fn begin_anew(core: &Core, app: &AppId, number: u32, attempt: u64) -> Result<bool> {
+    core.apps.lift(app, number, attempt, || {
+        core.indexes.iter().try_for_each(|index| {
+            let mut update = Update::default();
+            update.remove_tombstone(app, number);
+            index.apply(update, false)
+        })
+    })
 }
 
 /// Deletes an application with everything of it.

@@ -44,7 +44,7 @@ async fn removing_a_shuffle_deletes_its_files_and_refuses_late_frames() {
     store.remove_shuffle(&app(), 1).await.expect("removed");
     assert!(segment_files(dir.path()).is_empty());
     assert_eq!((store.usage().memory_used, store.usage().disk_used), (0, 0));
-    let late = Writer::new(2, 3).frame(&[(0, 0, 1000)], true);
+    let late = Writer::new(2, 1).frame(&[(0, 0, 1000)], true);
     assert_eq!(late.to(&store).await.expect_err("late").kind(), ErrorKind::NotFound);
     assert_eq!(read(&store, 0..1, 0..9).await.expect_err("gone").kind(), ErrorKind::NotFound);
     // The tombstone survives a restart.
@@ -62,11 +62,31 @@ async fn a_shuffle_that_never_came_here_can_be_removed() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(settings(dir.path(), 16 << 20));
     store.remove_shuffle(&app(), 1).await.expect("removed");
-    let late = Writer::new(2, 3).frame(&[(0, 0, 1000)], true);
+    assert_eq!(store.apps(), [app()]);
+    store.remove_app(&app()).await.expect("removed");
+    assert_empty(&store, dir.path());
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_newer_than_the_removal_begins_the_shuffle_anew() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    write(&store, 0, 7, &[(0, 0, 1000)]).await;
+    store.remove_shuffle(&app(), 1).await.expect("removed");
+    assert_eq!(read(&store, 0..1, 0..9).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    write(&store, 0, 8, &[(0, 0, 2000)]).await;
+    let anew = read(&store, 0..1, 0..9).await.expect("there");
+    // The tombstone is gone for good: what came after it survives a restart.
+    store.close().await.expect("closed");
+    drop(store);
+    let store = open(settings(dir.path(), 16 << 20));
+    assert_eq!(read(&store, 0..1, 0..9).await.expect("there"), anew);
+    // And it is removed like any other.
+    store.remove_shuffle(&app(), 1).await.expect("removed");
+    let late = Writer::new(1, 8).frame(&[(0, 0, 1000)], true);
     assert_eq!(late.to(&store).await.expect_err("late").kind(), ErrorKind::NotFound);
     store.remove_app(&app()).await.expect("removed");
     assert_empty(&store, dir.path());
-    late.to(&store).await.expect("a new application of the same name starts from nothing");
 }
 
 #[tokio::test]
