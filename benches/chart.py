@@ -12,13 +12,15 @@ def ratios(title, rows):
     scale = (WIDTH - LEFT - RIGHT) / longest
     height = TOP + ROW * len(rows) + 34
     out = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="13">',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        'font-family="sans-serif" font-size="13">',
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
         f'<text x="16" y="26" font-size="16" font-weight="bold">{escape(title)}</text>',
     ]
     for index, (kind, colour) in enumerate(COLOURS.items()):
         x = LEFT + index * 150
-        out.append(f'<rect x="{x}" y="38" width="12" height="12" fill="{colour}"/><text x="{x + 18}" y="49">ratio of {kind} time</text>')
+        out.append(f'<rect x="{x}" y="38" width="12" height="12" fill="{colour}"/>')
+        out.append(f'<text x="{x + 18}" y="49">ratio of {kind} time</text>')
     for index, (name, *values) in enumerate(rows):
         y = TOP + ROW * index
         out.append(f'<text x="{LEFT - 10}" y="{y + ROW / 2 + 4:.0f}" text-anchor="end">{escape(name)}</text>')
@@ -27,7 +29,8 @@ def ratios(title, rows):
             out.append(f'<rect x="{LEFT}" y="{top}" width="{value * scale:.1f}" height="{BAR}" fill="{colour}"/>')
             out.append(f'<text x="{LEFT + value * scale + 6:.1f}" y="{top + 13}">{value:.2f}</text>')
     one = LEFT + scale
-    out.append(f'<line x1="{one:.1f}" y1="{TOP}" x2="{one:.1f}" y2="{height - 30}" stroke="#444444" stroke-dasharray="4 3"/>')
-    out.append(f'<text x="{one:.1f}" y="{height - 12}" text-anchor="middle">1 = Spark\'s own shuffle; less is better</text>')
+    bottom = height - 30
+    out.append(f'<path d="M{one:.1f} {TOP} V{bottom}" stroke="#444444" stroke-dasharray="4 3"/>')
+    out.append(f'<text x="{one:.1f}" y="{bottom + 18}" text-anchor="middle">1 = Spark\'s own; less is better</text>')
     out.append("</svg>")
     return "\n".join(out) + "\n"

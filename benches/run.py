@@ -5,9 +5,10 @@
   python3 benches/run.py --only repartition-64,small --runs 3 --spark 4.x
   python3 benches/run.py --against sort                   Spark's own shuffle in both places: how much is noise
 
-Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then in turn.
-A run counts wall seconds, the CPU seconds of all processes (driver, executors, shuffle server) and the peak of their resident memory.
-The rows that come out are counted and summed up, and must be the same. Writes benches/results/spark-LINE.{jsonl,md,svg}.
+Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then in
+turn. A run counts wall seconds, the CPU seconds of all processes (driver, executors, shuffle server) and the peak of
+their resident memory. The rows that come out are counted and summed up, and must be the same.
+Writes benches/results/spark-LINE.{jsonl,md,svg}.
 """
 
 import argparse
@@ -113,8 +114,8 @@ def measure(case, applications, runs, scale, record):
         for application in applications:
             result = application.run(case, rows)
             label = "warm-up" if turn == 0 else f"run {turn}"
-            print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  cpu {result['cpu_s']:7.2f} s  "
-                  f"peak {result['peak_mb']:6} MB  {result['rows']:>12,} rows", flush=True)
+            print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
+                  f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows", flush=True)
             if turn > 0:
                 results[application.name].append(result)
                 record(dict(case=case.name, shuffle=application.name, run=turn, rows_asked=rows, **result))
@@ -138,15 +139,21 @@ def summary(case, results):
 
 def table(rows, other):
     """The medians as a table in Markdown."""
-    out = [f"| job | Spark's own: CPU s / wall s | {other}: CPU s / wall s | ratio CPU | ratio wall | asked | peak MB own / {other} | shuffled MB own / {other} |",
-           "|---|---|---|---|---|---|---|---|"]
+    out = [f"| job | Spark's own: CPU s / wall s | {other}: CPU s / wall s | ratio CPU | ratio wall | asked "
+           f"| peak MB own / {other} | shuffled MB own / {other} |", "|---|---|---|---|---|---|---|---|"]
     for row in rows:
         case = row["case"]
-        asked = " / ".join("–" if limit is None else f"≤ {limit}" for limit in (case.asked_cpu, case.asked_wall))
-        out.append(
-            f"| {case.name} | {row['own_cpu_s']:.1f} / {row['own_wall_s']:.1f} | {row['ours_cpu_s']:.1f} / {row['ours_wall_s']:.1f} "
-            f"| **{row['ratio_cpu']:.2f}** | **{row['ratio_wall']:.2f}** | {asked} | {row['own_peak_mb']:.0f} / {row['ours_peak_mb']:.0f} "
-            f"| {row['own_shuffle_bytes'] / 1e6:.0f} / {row['ours_shuffle_bytes'] / 1e6:.0f} |")
+        cells = [
+            case.name,
+            f"{row['own_cpu_s']:.1f} / {row['own_wall_s']:.1f}",
+            f"{row['ours_cpu_s']:.1f} / {row['ours_wall_s']:.1f}",
+            f"**{row['ratio_cpu']:.2f}**",
+            f"**{row['ratio_wall']:.2f}**",
+            " / ".join("–" if limit is None else f"≤ {limit}" for limit in (case.asked_cpu, case.asked_wall)),
+            f"{row['own_peak_mb']:.0f} / {row['ours_peak_mb']:.0f}",
+            f"{row['own_shuffle_bytes'] / 1e6:.0f} / {row['ours_shuffle_bytes'] / 1e6:.0f}",
+        ]
+        out.append("| " + " | ".join(cells) + " |")
     return "\n".join(out) + "\n"
 
 
@@ -155,10 +162,14 @@ def machine():
     cpu = next((text.split(":", 1)[1].strip() for text in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
                 if text.startswith("model name")), platform.machine())
     memory = int(pathlib.Path("/proc/meminfo").read_text().split()[1]) / (1 << 20)
-    commit = subprocess.run(["git", "-C", ROOT, "rev-parse", "--short", "HEAD"], capture_output=True, text=True).stdout.strip()
-    dirty = subprocess.run(["git", "-C", ROOT, "status", "--porcelain"], capture_output=True, text=True).stdout.strip()
-    return dict(cpu=cpu, cores=os.cpu_count(), memory_gb=round(memory), kernel=platform.release(), commit=commit + ("+" if dirty else ""),
-                date=datetime.date.today().isoformat(), command=shlex.join(["python3", "benches/run.py", *sys.argv[1:]]))
+    commit = git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain") else "")
+    return dict(cpu=cpu, cores=os.cpu_count(), memory_gb=round(memory), kernel=platform.release(), commit=commit,
+                date=datetime.date.today().isoformat(),
+                command=shlex.join(["python3", "benches/run.py", *sys.argv[1:]]))
+
+
+def git(*arguments):
+    return subprocess.run(["git", "-C", ROOT, *arguments], capture_output=True, text=True).stdout.strip()
 
 
 def main():
@@ -167,7 +178,8 @@ def main():
     parser.add_argument("--only", default="", help="only the jobs whose names contain one of these")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
-    parser.add_argument("--against", choices=["overhand", "sort"], default="overhand", help="what is compared with Spark's own")
+    parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
+                        help="what is compared with Spark's own")
     parser.add_argument("--server-flag", action="append", default=[], help="a flag for the server")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "benches/results", help="the folder for the results")
     arguments = parser.parse_args()
@@ -196,12 +208,13 @@ def main():
     arguments.out.mkdir(parents=True, exist_ok=True)
     (arguments.out / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     heading = (f"# Spark {line.spark} (Scala {line.scala}), medians of {arguments.runs} runs in turn\n\n"
-               f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, Linux {about['kernel']}; commit {about['commit']}, "
-               f"{about['date']}; `{about['command']}`.\n"
+               f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, Linux {about['kernel']}; "
+               f"commit {about['commit']}, {about['date']}; `{about['command']}`.\n"
                "CPU seconds are those of all processes: driver, two executors of one core, shuffle server.\n\n")
     (arguments.out / f"{name}.md").write_text(heading + text + f"\n![ratios]({name}.svg)\n")
     (arguments.out / f"{name}.svg").write_text(chart.ratios(
-        f"{other} against Spark's own shuffle, Spark {line.spark}", [(row["case"].name, row["ratio_cpu"], row["ratio_wall"]) for row in summaries]))
+        f"{other} against Spark's own shuffle, Spark {line.spark}",
+        [(row["case"].name, row["ratio_cpu"], row["ratio_wall"]) for row in summaries]))
     print(f"written: {arguments.out / name}.jsonl, .md, .svg")
     return 0
 

@@ -10,7 +10,8 @@ from harness import lines
 
 # What shows that the jar runs on another build of Spark.
 SMOKE_MODES = "lz4"
-SMOKE_JOBS = "sql-group-by,sql-sort-merge-join,sql-skew-join,sql-2001,rdd-group-by-key,rdd-partition-by,rdd-map-side,rdd-key-ordering"
+SMOKE_JOBS = ("sql-group-by,sql-sort-merge-join,sql-skew-join,sql-2001,rdd-group-by-key,rdd-partition-by,rdd-map-side,"
+              "rdd-key-ordering")
 
 
 def run(part, line, manager, logs, timeout, out, modes, jobs):
@@ -25,8 +26,13 @@ def run(part, line, manager, logs, timeout, out, modes, jobs):
     label = f"{part} {line.name}"
     conf = {
         "oracle.manager": lines.MANAGER if manager == "overhand" else manager,
-        "oracle.server": lines.overhand_binary() if manager == "overhand" else "", "oracle.scratch": scratch, "oracle.modes": modes, "oracle.jobs": jobs,
-        "oracle.label": label, "spark.local.dir": scratch / "local", "java.io.tmpdir": scratch,
+        "oracle.server": lines.overhand_binary() if manager == "overhand" else "",
+        "oracle.scratch": scratch,
+        "oracle.modes": modes,
+        "oracle.jobs": jobs,
+        "oracle.label": label,
+        "spark.local.dir": scratch / "local",
+        "java.io.tmpdir": scratch,
         "spark.executor.extraClassPath": ":".join(map(str, entries)),
     }
     (scratch / "local").mkdir()
@@ -55,8 +61,11 @@ def run(part, line, manager, logs, timeout, out, modes, jobs):
     if hung.is_set() or not closed:
         why = f"not done within {timeout} s" if hung.is_set() else "it ended early"
         print(f"{label}: 0 passed, 1 failed ({why}, see {log})", file=out)
-    if ok:
-        shutil.rmtree(scratch, ignore_errors=True)
-    else:
-        print(f"   logs: {log}, and the executors' under {home / 'work'}", file=out)
+    if not ok:
+        # The executors' logs are what tells why; nothing else of the run is kept.
+        kept = logs / f"{part}-{line.name}-executors"
+        shutil.rmtree(kept, ignore_errors=True)
+        (home / "work").rename(kept)
+        print(f"   logs: {log}, and the executors' under {kept}", file=out)
+    shutil.rmtree(scratch, ignore_errors=True)
     return ok

@@ -22,7 +22,8 @@ import oracle
 import suites
 from harness import lines
 
-# The longest first. The second build of 3.5 differs in its Scala version only: a smoke test shows that the one jar runs there too.
+# The longest first. The second build of 3.5 differs in its Scala version only: a smoke test shows that the one jar runs
+# there too.
 PARTS = [
     ("3.5", "oracle"), ("4.x", "oracle"), ("4.x", "shuffle-suite"), ("3.5", "shuffle-suite"), ("4.x", "adaptive-suite"),
     ("3.5", "adaptive-suite"), ("3.5_2.13", "smoke"),
@@ -55,12 +56,14 @@ def run_buffered(*work):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--line", choices=lines.LINES, help="only this line of Spark")
-    parser.add_argument("--only", default="", help="only these parts: shuffle-suite, adaptive-suite, suites, oracle, smoke")
+    parser.add_argument("--only", default="",
+                        help="only these parts: shuffle-suite, adaptive-suite, suites, oracle, smoke")
     parser.add_argument("--manager", choices=["overhand", "sort"], default="overhand")
     parser.add_argument("--modes", default="", help="only these modes of the oracle")
     parser.add_argument("--jobs", default="", help="only the jobs of the oracle whose names contain one of these")
     parser.add_argument("--timeout", type=int, default=1800, help="seconds that a part may take")
-    parser.add_argument("--at-once", type=int, default=2, help="parts that run at the same time; with 1 their output is live")
+    parser.add_argument("--at-once", type=int, default=2,
+                        help="parts that run at the same time; with 1 their output is live")
     arguments = parser.parse_args()
     only = arguments.only.replace("suites", "shuffle-suite,adaptive-suite").split(",")
     logs = lines.CACHE / "spark-tests"

@@ -5,8 +5,8 @@
   SIZE=10g SPARK=4.x make demo
   KIND=rdd make demo         key-value records of RDDs instead of Spark SQL's rows
 
-Starts `overhand standalone` from target/dist/overhand for itself; everything that it writes is under ~/.cache/overhand/demo, and is
-deleted at the end. Exits with 1 if anything failed or a result is wrong.
+Starts `overhand standalone` from target/dist/overhand for itself; everything that it writes is under
+~/.cache/overhand/demo, and is deleted at the end. Exits with 1 if anything failed or a result is wrong.
 """
 
 import json
@@ -41,6 +41,7 @@ class Screen:
         self.shown = None
 
     def progress(self, what, done, total, begun):
+        """Shows how far the step is."""
         percent = 100 * done // max(total, 1)
         if self.live:
             bar = "#" * (percent // 4)
@@ -50,6 +51,7 @@ class Screen:
             self.shown = (what, percent)
 
     def say(self, text):
+        """Ends the moving line with a line that stays."""
         print(("\r\x1b[K" if self.live else "") + text, flush=True)
 
 
@@ -78,7 +80,8 @@ class Demo:
             conf |= {"spark.shuffle.manager": lines.MANAGER, "spark.overhand.coordinators": overhand.coordinators,
                      "spark.overhand.fallback": "never", "overhand.server.pid": overhand.pid}
         conf["spark.executor.extraClassPath"] = ":".join(map(str, entries))
-        command = lines.java([*entries, self.home / "jars/*"], "io.overhand.benches.TeraSort", step, *arguments, heap="1g", conf=conf)
+        command = lines.java([*entries, self.home / "jars/*"], "io.overhand.benches.TeraSort", step, *arguments,
+                             heap="1g", conf=conf)
         log, begun, result = self.scratch / "spark.log", time.monotonic(), None
         with open(log, "w") as errors:
             process = subprocess.Popen(command, env=lines.environment(self.line, self.home), cwd=self.scratch,
@@ -96,14 +99,16 @@ class Demo:
                     process.kill()
                 process.wait()
         if process.returncode != 0 or result is None:
-            raise RuntimeError(f"{label} failed:\n" + "".join(log.read_text(errors="replace").splitlines(True)[-30:]))
+            last = log.read_text(errors="replace").splitlines(True)[-30:]
+            raise RuntimeError(f"{label} failed:\n" + "".join(last))
         self.screen.say(f"  {label:34} done in {time.monotonic() - begun:.0f} s")
         return result
 
     def sort(self, name, label, kind, generated, overhand=None):
         """Sorts and validates; the row of the table for it."""
         output = self.scratch / f"sorted-{name}"
-        result = self.run(f"sort through {label}", "sort", kind, self.scratch / "input", output, self.partitions, overhand=overhand)
+        result = self.run(f"sort through {label}", "sort", kind, self.scratch / "input", output, self.partitions,
+                          overhand=overhand)
         found = self.run(f"validate what {label} sorted", "validate", output)
         shutil.rmtree(output)
         problems = [] if found["sorted"] else ["not sorted"]
@@ -119,7 +124,8 @@ def table(rows, records):
     out = [f"\n  {'shuffle':16} {'time':>9} {'CPU':>9} {'shuffled':>11}   check"]
     for row in rows:
         check = ", ".join(row["problems"]) or f"ok: {records:,} records in order, checksum equal"
-        out.append(f"  {row['label']:16} {row['wall_s']:7.1f} s {row['cpu_s']:7.1f} s {row['shuffle_bytes'] / 1e6:8,.0f} MB   {check}")
+        shuffled = row["shuffle_bytes"] / 1e6
+        out.append(f"  {row['label']:16} {row['wall_s']:7.1f} s {row['cpu_s']:7.1f} s {shuffled:8,.0f} MB   {check}")
     return "\n".join(out)
 
 
@@ -138,7 +144,8 @@ def main():
                          f"{free / 1e9:.1f} GB are free")
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=folder))
     try:
-        print(f"TeraSort of {records:,} records ({records * RECORD / 1e9:.1f} GB), Spark {line.spark}, two executors of one core")
+        print(f"TeraSort of {records:,} records ({records * RECORD / 1e9:.1f} GB), Spark {line.spark}, "
+              "two executors of one core")
         demo = Demo(line, records, scratch)
         generated = demo.run("generate", "gen", scratch / "input", records, demo.partitions)
         rows = [demo.sort("own", "Spark's own", kind, generated)]

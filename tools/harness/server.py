@@ -5,7 +5,6 @@ import json
 import pathlib
 import select
 import subprocess
-import time
 
 from . import lines
 
@@ -16,7 +15,8 @@ class Server:
     def __init__(self, data_dir, *flags, log, ready_within=60):
         self.data_dir = pathlib.Path(data_dir)
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [lines.overhand_binary(), "standalone", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0", *flags]
+        command = [lines.overhand_binary(), "standalone", "--data-dir", self.data_dir, "--listen", "127.0.0.1:0",
+                   *flags]
         with open(log, "ab") as errors:
             self.process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=errors)
         readable, _, _ = select.select([self.process.stdout], [], [], ready_within)
@@ -52,12 +52,3 @@ def running(data_dir, *flags, log):
         yield server
     finally:
         server.stop()
-
-
-def wait_until(condition, within, what):
-    """Looks at `condition` until it holds; raises after `within` seconds."""
-    end = time.monotonic() + within
-    while not condition():
-        if time.monotonic() > end:
-            raise TimeoutError(f"not within {within} s: {what}")
-        time.sleep(0.05)

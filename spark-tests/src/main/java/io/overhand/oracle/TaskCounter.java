@@ -10,80 +10,101 @@ import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
 import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 
-/** Counts, from Spark's own events, what the tasks of a job did. Its callers drain the listener bus before they look. */
+/**
+ * Counts, from Spark's own events, what the tasks of a job did. Its callers drain the listener bus before they look.
+ */
 final class TaskCounter extends SparkListener {
-    /**
-     * What happened in a job.
-     *
-     * @param redone map tasks that succeeded again after they had succeeded
-     * @param failed tasks that ended otherwise than by success
-     */
-    record Counts(long recordsWritten, long recordsRead, long bytesWritten, long bytesRead, long writeNanos, int redone, int failed,
-                  int fetchFailures, int executorsLost, int speculative) {}
+  /**
+   * What happened in a job.
+   *
+   * @param redone map tasks that succeeded again after they had succeeded
+   * @param failed tasks that ended otherwise than by success
+   */
+  record Counts(
+      long recordsWritten,
+      long recordsRead,
+      long bytesWritten,
+      long bytesRead,
+      long writeNanos,
+      int redone,
+      int failed,
+      int fetchFailures,
+      int executorsLost,
+      int speculative) {}
 
-    /** One map output: the partition of a shuffle's map stage. */
-    private record MapOutput(int shuffle, int partition) {}
+  /** One map output: the partition of a shuffle's map stage. */
+  private record MapOutput(int shuffle, int partition) {}
 
-    private final Map<Integer, Integer> shuffleOfStage = new HashMap<>();
-    private final Map<MapOutput, Integer> successes = new HashMap<>();
-    private long recordsWritten;
-    private long recordsRead;
-    private long bytesWritten;
-    private long bytesRead;
-    private long writeNanos;
-    private int redone;
-    private int failed;
-    private int fetchFailures;
-    private int executorsLost;
-    private int speculative;
+  private final Map<Integer, Integer> shuffleOfStage = new HashMap<>();
+  private final Map<MapOutput, Integer> successes = new HashMap<>();
+  private long recordsWritten;
+  private long recordsRead;
+  private long bytesWritten;
+  private long bytesRead;
+  private long writeNanos;
+  private int redone;
+  private int failed;
+  private int fetchFailures;
+  private int executorsLost;
+  private int speculative;
 
-    @Override
-    public synchronized void onStageSubmitted(SparkListenerStageSubmitted event) {
-        if (event.stageInfo().shuffleDepId().isDefined()) {
-            shuffleOfStage.put(event.stageInfo().stageId(), (Integer) event.stageInfo().shuffleDepId().get());
-        }
+  @Override
+  public synchronized void onStageSubmitted(SparkListenerStageSubmitted event) {
+    if (event.stageInfo().shuffleDepId().isDefined()) {
+      shuffleOfStage.put(event.stageInfo().stageId(), (Integer)
+          event.stageInfo().shuffleDepId().get());
     }
+  }
 
-    @Override
-    public synchronized void onTaskEnd(SparkListenerTaskEnd event) {
-        if (event.taskInfo().speculative()) {
-            speculative++;
-        }
-        if (event.reason() != Success$.MODULE$) {
-            failed++;
-            if (event.reason() instanceof FetchFailed) {
-                fetchFailures++;
-            }
-            return;
-        }
-        TaskMetrics metrics = event.taskMetrics();
-        recordsWritten += metrics.shuffleWriteMetrics().recordsWritten();
-        recordsRead += metrics.shuffleReadMetrics().recordsRead();
-        bytesWritten += metrics.shuffleWriteMetrics().bytesWritten();
-        bytesRead += metrics.shuffleReadMetrics().totalBytesRead();
-        writeNanos += metrics.shuffleWriteMetrics().writeTime();
-        Integer shuffle = shuffleOfStage.get(event.stageId());
-        if (shuffle != null && event.taskType().equals("ShuffleMapTask")) {
-            MapOutput output = new MapOutput(shuffle, event.taskInfo().partitionId());
-            if (successes.merge(output, 1, Integer::sum) > 1) {
-                redone++;
-            }
-        }
+  @Override
+  public synchronized void onTaskEnd(SparkListenerTaskEnd event) {
+    if (event.taskInfo().speculative()) {
+      speculative++;
     }
+    if (event.reason() != Success$.MODULE$) {
+      failed++;
+      if (event.reason() instanceof FetchFailed) {
+        fetchFailures++;
+      }
+      return;
+    }
+    TaskMetrics metrics = event.taskMetrics();
+    recordsWritten += metrics.shuffleWriteMetrics().recordsWritten();
+    recordsRead += metrics.shuffleReadMetrics().recordsRead();
+    bytesWritten += metrics.shuffleWriteMetrics().bytesWritten();
+    bytesRead += metrics.shuffleReadMetrics().totalBytesRead();
+    writeNanos += metrics.shuffleWriteMetrics().writeTime();
+    Integer shuffle = shuffleOfStage.get(event.stageId());
+    if (shuffle != null && event.taskType().equals("ShuffleMapTask")) {
+      MapOutput output = new MapOutput(shuffle, event.taskInfo().partitionId());
+      if (successes.merge(output, 1, Integer::sum) > 1) {
+        redone++;
+      }
+    }
+  }
 
-    @Override
-    public synchronized void onExecutorRemoved(SparkListenerExecutorRemoved event) {
-        executorsLost++;
-    }
+  @Override
+  public synchronized void onExecutorRemoved(SparkListenerExecutorRemoved event) {
+    executorsLost++;
+  }
 
-    /** Forgets the counts, but not which map outputs exist: a later job may redo those of an earlier one. */
-    synchronized void reset() {
-        recordsWritten = recordsRead = bytesWritten = bytesRead = writeNanos = 0;
-        redone = failed = fetchFailures = executorsLost = speculative = 0;
-    }
+  /** Forgets the counts, but not which map outputs exist: a later job may redo those of an earlier one. */
+  synchronized void reset() {
+    recordsWritten = recordsRead = bytesWritten = bytesRead = writeNanos = 0;
+    redone = failed = fetchFailures = executorsLost = speculative = 0;
+  }
 
-    synchronized Counts counts() {
-        return new Counts(recordsWritten, recordsRead, bytesWritten, bytesRead, writeNanos, redone, failed, fetchFailures,
-            executorsLost, speculative);
-    }
+  synchronized Counts counts() {
+    return new Counts(
+        recordsWritten,
+        recordsRead,
+        bytesWritten,
+        bytesRead,
+        writeNanos,
+        redone,
+        failed,
+        fetchFailures,
+        executorsLost,
+        speculative);
+  }
 }

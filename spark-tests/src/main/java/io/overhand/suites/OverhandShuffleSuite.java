@@ -7,11 +7,11 @@ import org.apache.spark.ShuffleSuite;
  * configuration without the system properties, so that every {@code spark.*} of them is copied into it here.
  */
 public class OverhandShuffleSuite extends ShuffleSuite {
-    public OverhandShuffleSuite() {
-        for (String key : System.getProperties().stringPropertyNames()) {
-            if (key.startsWith("spark.") && !key.equals("spark.testing") && !key.equals("spark.test.home")) {
-                conf().set(key, System.getProperty(key));
-            }
-        }
+  public OverhandShuffleSuite() {
+    for (String key : System.getProperties().stringPropertyNames()) {
+      if (key.startsWith("spark.") && !key.equals("spark.testing") && !key.equals("spark.test.home")) {
+        conf().set(key, System.getProperty(key));
+      }
     }
+  }
 }
