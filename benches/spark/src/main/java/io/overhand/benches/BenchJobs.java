@@ -51,7 +51,7 @@ final class BenchJobs {
               partitions,
               table(spark, rows, MAPS)
                   .groupBy(expr("c1 % " + rows / 2))
-                  .agg(Map.of("c7", "sum", "c8", "max", "*", "count")))),
+                  .agg(expr("sum(c7)"), expr("max(c8)"), expr("count(*)")))),
       "small", BenchJobs::small);
 
   static Check run(String name, SparkSession spark, long rows, int partitions) {
