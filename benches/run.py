@@ -115,7 +115,7 @@ def measure(case, applications, runs, scale, record):
             result = application.run(case, rows)
             label = "warm-up" if turn == 0 else f"run {turn}"
             print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
-                  f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows", flush=True)
+                  f"cpu {result['cpu_s']:7.2f} s peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows", flush=True)
             if turn > 0:
                 results[application.name].append(result)
                 record(dict(case=case.name, shuffle=application.name, run=turn, rows_asked=rows, **result))

@@ -16,7 +16,7 @@ class Run:
     """One start of ScalaTest.
 
     `selection` are parts of the names of the tests to run (all if there are none), `not_ours` of those whose outcome
-    does not count with our manager, `conf` is what Spark is configured with then, `only_on` the line that has the tests.
+    does not count with our manager, `conf` is what Spark is configured with then, `only_on` the line with the tests.
     """
     suite: str
     selection: tuple = ()
@@ -80,7 +80,7 @@ def run(name, line, manager, logs, timeout, out):
 
 
 def start(one, line, manager, report, timeout):
-    """Runs ScalaTest with a server of its own, its output going to the file `report`; tells whether it ended in time."""
+    """Runs ScalaTest with a server of its own, its output going to the file `report`; tells if it ended in time."""
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="suite-", dir=report.parent))
     home = scratch / "home"
     (home / "work").mkdir(parents=True)
