@@ -23,11 +23,13 @@ pub enum Kind {
     Closed,
     /// A fault of ours.
     Internal,
+    /// A worker of the chain failed or takes no new data: the shard needs a new epoch.
+    Broken,
 }
 
 impl Kind {
     /// Every kind, in the order of the wire codes.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::Retry,
         Kind::Backpressure,
         Kind::Stale,
@@ -37,6 +39,7 @@ impl Kind {
         Kind::Denied,
         Kind::Closed,
         Kind::Internal,
+        Kind::Broken,
     ];
 
     /// The code on the wire.
@@ -51,6 +54,7 @@ impl Kind {
             Kind::Denied => 7,
             Kind::Closed => 8,
             Kind::Internal => 9,
+            Kind::Broken => 10,
         }
     }
 
@@ -71,6 +75,7 @@ impl Kind {
             Kind::Denied => "denied",
             Kind::Closed => "closed",
             Kind::Internal => "internal",
+            Kind::Broken => "chain broken",
         }
     }
 }

@@ -75,6 +75,15 @@ impl fmt::Display for WorkerId {
     }
 }
 
+/// Where a worker is and who it must be.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// Who it must be: another incarnation may not hold what this one was given.
+    pub worker: WorkerId,
+    /// `host:port` of its data plane.
+    pub address: String,
+}
+
 /// One epoch of one shard of a shuffle: what a chain of workers holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ShardKey {

@@ -19,14 +19,20 @@
 //! in the body carries its own checksum. A body is whole blocks, one after another, nothing else.
 //!
 //! # A push, step by step
-//! 1. The client opens a connection and says [`Hello`]: versions, what the connection is for, its token. The worker
-//!    answers [`Welcome`]: the version, who it is, and the window: how many body bytes may be on their way
-//!    unacknowledged on this connection.
-//! 2. [`Push`] names shuffle, shard, epoch, attempt and frame number; the body is the frame's blocks. The worker
-//!    reserves memory before it reads the body, checks every block, and answers [`Kind::Ack`] on the same stream.
+//! 1. The client opens a connection and says [`Hello`]: versions and its token. The worker answers [`Welcome`]: the
+//!    version, who it is, and the window: how many body bytes may be on their way unacknowledged on this connection.
+//! 2. [`Push`] names shuffle, shard, epoch, attempt and frame number, and the rest of the chain; the body is the
+//!    frame's blocks. The worker reserves memory before it reads the body, checks every block, forwards the same body to
+//!    the next of the chain, and answers [`Ack`] on the same stream when the whole chain has it.
 //!    A frame that it has already is acknowledged again and dropped; one out of order is refused.
-//! 3. The attempt's last frame on a shard carries [`Fin`]: what the worker must hold by now. It answers only if that
-//!    is so, and the attempt is committed on the shard.
+//! 3. The attempt's last frame on a shard carries [`Fin`]: what every worker of the chain must hold by now. It answers
+//!    only if that is so, and the attempt is committed on the shard.
+//! 4. If a member of the chain fails, the answer is a [`Failure`] of the kind `Broken` that names it. What was not
+//!    acknowledged goes to the shard's next epoch; what was, is committed on the members that are left by a push of no
+//!    blocks whose [`Fin`] *settles* the epoch: a worker may hold more frames than it says, which nobody was promised.
+//!
+//! A worker that owes an answer says [`Kind::Busy`] each second while it waits (for memory, for a disk, for the next of
+//! the chain): one that is silent for much longer is not slow but gone.
 //!
 //! # A fetch, step by step
 //! 1. [`Fetch`] names shard, epoch, a range of partitions and of map indexes, and the first credit in bytes.
@@ -35,19 +41,31 @@
 //! 3. [`End`] closes the stream and says how many bytes went out: fewer received is an error. The blocks
 //!    come in no promised order, blocks of attempts that are not committed may be among them, and so may blocks of map
 //!    indexes outside the range: the client takes what it wants.
+//!
+//! # Copies
+//! A driver tells a worker to [`Replicate`] an epoch of a shard that another one has, and, once all copies are where
+//! they should be, a worker that is being drained to [`Forget`] its own. Both are answered by [`Ack`].
+//!
+//! # Versions
+//! | version | what is new |
+//! |---|---|
+//! | 1 | |
+//! | 2 | the chain and settling in [`Push`], what to leave out in [`Fetch`], the hint in [`Ack`], the suspect in [`Failure`], [`Kind::Busy`], [`Replicate`], [`Forget`] |
+//!
+//! What version 1 has no room for is not sent to a peer that speaks it.
 
 use std::ops::Range;
 
 use crate::{
     error::{Error, Kind as ErrorKind},
-    ids::{Attempt, Layout, ShardKey, WorkerId},
+    ids::{Attempt, Layout, Place, ShardKey, WorkerId},
     wire::{Fields, Malformed, put_str},
 };
 
 /// The first protocol version that this code speaks.
 pub const MIN_VERSION: u16 = 1;
 /// The newest protocol version that this code speaks.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// The header's length in bytes.
 pub const HEADER_LEN: usize = 32;
 /// The longest head in bytes.
@@ -56,6 +74,12 @@ pub const MAX_HEAD: usize = 8 << 10;
 pub const MAX_BODY: usize = 16 << 20;
 /// The longest token in bytes.
 pub const MAX_TOKEN: usize = 4 << 10;
+/// The most workers in a chain.
+pub const MAX_CHAIN: usize = 8;
+/// The most ranges of map indexes that a fetch may leave out.
+pub const MAX_WITHOUT: usize = 512;
+
+const MAX_ADDRESS: usize = 300;
 
 /// What a message is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -73,9 +97,13 @@ pub enum Kind {
     Cancel = 5,
     /// Client: delete a shuffle, see [`RemoveShuffle`]; answered by [`Kind::Ack`].
     RemoveShuffle = 6,
+    /// Client: take a copy of an epoch of a shard, see [`Replicate`]; answered by [`Kind::Ack`].
+    Replicate = 7,
+    /// Client: delete the copy of an epoch of a shard, see [`Forget`]; answered by [`Kind::Ack`].
+    Forget = 8,
     /// Worker: answers [`Hello`], see [`Welcome`].
     Welcome = 33,
-    /// Worker: it is done as asked; no head.
+    /// Worker: it is done as asked, see [`Ack`].
     Ack = 34,
     /// Worker: blocks of a fetch; no head.
     Data = 35,
@@ -83,21 +111,26 @@ pub enum Kind {
     End = 36,
     /// Worker: the request failed, see [`Failure`].
     Failure = 37,
+    /// Worker: it is alive and owes an answer on this connection; on stream 0, no head. Since version 2.
+    Busy = 38,
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 14] = [
         Kind::Hello,
         Kind::Push,
         Kind::Fetch,
         Kind::Credit,
         Kind::Cancel,
         Kind::RemoveShuffle,
+        Kind::Replicate,
+        Kind::Forget,
         Kind::Welcome,
         Kind::Ack,
         Kind::Data,
         Kind::End,
         Kind::Failure,
+        Kind::Busy,
     ];
 }
 
@@ -272,8 +305,7 @@ impl Welcome {
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(34);
         out.extend_from_slice(&self.version.to_le_bytes());
-        out.extend_from_slice(&self.worker.id.as_u128().to_le_bytes());
-        out.extend_from_slice(&self.worker.incarnation.to_le_bytes());
+        put_worker(&mut out, &self.worker);
         out.extend_from_slice(&self.window.to_le_bytes());
         out
     }
@@ -282,11 +314,10 @@ impl Welcome {
     pub fn decode(head: &[u8]) -> Result<Self, Malformed> {
         let mut fields = Fields::new("welcome", head);
         let version = fields.u16("version")?;
-        let id = uuid::Uuid::from_u128(fields.u128("worker id")?);
-        let incarnation = fields.u64("incarnation")?;
+        let worker = worker(&mut fields)?;
         let window = fields.u64("window")?;
         fields.end()?;
-        Ok(Self { version, worker: WorkerId { id, incarnation }, window })
+        Ok(Self { version, worker, window })
     }
 }
 
@@ -303,8 +334,27 @@ pub struct Fin {
     pub crc_xor: u32,
 }
 
-/// A frame of blocks: all of one attempt, all for one shard.
+/// How an attempt ends on an epoch of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Last {
+    /// The worker must hold exactly this.
+    Whole(Fin),
+    /// The attempt went on in another epoch: of the frames that the worker holds, the first [`Fin::frames`] count,
+    /// and these add up to this. Since version 2.
+    Settled(Fin),
+}
+
+impl Last {
+    /// What it says of the frames that count.
+    pub fn fin(&self) -> &Fin {
+        match self {
+            Last::Whole(fin) | Last::Settled(fin) => fin,
+        }
+    }
+}
+
+/// A frame of blocks: all of one attempt, all for one shard.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Push {
     /// Where the blocks belong.
     pub key: ShardKey,
@@ -312,55 +362,74 @@ pub struct Push {
     pub layout: Layout,
     /// Who wrote them.
     pub attempt: Attempt,
-    /// The frame's number within (attempt, shard, epoch), from 0, without gaps.
+    /// The frame's number within (attempt, shard, epoch), from 0, without gaps. A frame that settles is none of them:
+    /// it has no blocks, and as its number the count of those that count.
     pub frame: u32,
-    /// Present in the attempt's last frame.
-    pub fin: Option<Fin>,
+    /// Present in the attempt's last frame on this epoch.
+    pub last: Option<Last>,
+    /// Who comes after the receiver in the chain, at most [`MAX_CHAIN`]; the next one first. Since version 2.
+    pub chain: Vec<Place>,
 }
 
 impl Push {
-    /// The head's bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(64);
+    /// The head's bytes in `version`.
+    ///
+    /// # Errors
+    /// `Stale` if that version can't say it.
+    pub fn encode(&self, version: u16) -> Result<Vec<u8>, Error> {
+        let mut out = Vec::with_capacity(96);
         put_key(&mut out, &self.key);
         out.extend_from_slice(&self.layout.partitions().to_le_bytes());
         out.extend_from_slice(&self.layout.shards().to_le_bytes());
         out.extend_from_slice(&self.attempt.map_index.to_le_bytes());
         out.extend_from_slice(&self.attempt.attempt.to_le_bytes());
         out.extend_from_slice(&self.frame.to_le_bytes());
-        out.push(u8::from(self.fin.is_some()));
-        if let Some(fin) = self.fin {
-            out.extend_from_slice(&fin.frames.to_le_bytes());
-            out.extend_from_slice(&fin.blocks.to_le_bytes());
-            out.extend_from_slice(&fin.bytes.to_le_bytes());
-            out.extend_from_slice(&fin.crc_xor.to_le_bytes());
+        out.push(match &self.last {
+            None => 0,
+            Some(Last::Whole(_)) => 1,
+            Some(Last::Settled(_)) => 2,
+        });
+        if let Some(last) = &self.last {
+            put_fin(&mut out, last.fin());
         }
-        out
+        if version >= 2 {
+            out.push(self.chain.len() as u8);
+            self.chain.iter().for_each(|place| put_place(&mut out, place));
+        } else if !self.chain.is_empty() || matches!(self.last, Some(Last::Settled(_))) {
+            let text = "this worker speaks protocol version 1, which knows neither replicas nor epochs: upgrade it";
+            return Err(Error::new(ErrorKind::Stale, text));
+        }
+        Ok(out)
     }
 
-    /// Reads the head's bytes; the shard is one of the layout.
-    pub fn decode(head: &[u8]) -> Result<Self, Malformed> {
+    /// Reads the head's bytes of `version`; the shard is one of the layout.
+    pub fn decode(head: &[u8], version: u16) -> Result<Self, Malformed> {
         let mut fields = Fields::new("push", head);
-        let key = key(&mut fields)?;
-        let layout = Layout::new(fields.u32("partitions")?, fields.u32("shards")?)?;
+        let (key, layout) = (key(&mut fields)?, layout(&mut fields)?);
         if key.shard >= layout.shards() {
             return Err(fields.malformed(format!("shard {} of a shuffle with {} shards", key.shard, layout.shards())));
         }
         let map_index = fields.u32("map index")?;
         let attempt = Attempt { map_index, attempt: fields.u64("attempt")? };
         let frame = fields.u32("frame")?;
-        let fin = match fields.u8("fin")? {
+        let last = match fields.u8("last")? {
             0 => None,
-            1 => Some(Fin {
-                frames: fields.u32("frames")?,
-                blocks: fields.u64("blocks")?,
-                bytes: fields.u64("bytes")?,
-                crc_xor: fields.u32("checksums")?,
-            }),
-            other => return Err(fields.malformed(format!("fin is {other}, 0 or 1 is expected"))),
+            1 => Some(Last::Whole(fin(&mut fields)?)),
+            2 if version >= 2 => Some(Last::Settled(fin(&mut fields)?)),
+            other => return Err(fields.malformed(format!("last is {other}: 0, 1 or 2 is expected"))),
         };
+        let mut chain = vec![];
+        if version >= 2 {
+            let count = usize::from(fields.u8("chain")?);
+            if count > MAX_CHAIN {
+                return Err(fields.malformed(format!("a chain of {count} more workers: {MAX_CHAIN} are allowed")));
+            }
+            for _ in 0..count {
+                chain.push(place(&mut fields)?);
+            }
+        }
         fields.end()?;
-        Ok(Self { key, layout, attempt, frame, fin })
+        Ok(Self { key, layout, attempt, frame, last, chain })
     }
 }
 
@@ -375,22 +444,33 @@ pub struct Fetch {
     pub maps: Range<u32>,
     /// Body bytes that may be sent before more is granted.
     pub credit: u64,
+    /// Half-open ranges of map indexes that the client has already, in order and apart, at most [`MAX_WITHOUT`]: a
+    /// worker leaves them out where that is cheap. Since version 2.
+    pub without: Vec<Range<u32>>,
 }
 
 impl Fetch {
-    /// The head's bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(36);
+    /// The head's bytes in `version`.
+    pub fn encode(&self, version: u16) -> Vec<u8> {
+        let mut out = Vec::with_capacity(40 + 8 * self.without.len());
         put_key(&mut out, &self.key);
         for number in [self.partitions.start, self.partitions.end, self.maps.start, self.maps.end] {
             out.extend_from_slice(&number.to_le_bytes());
         }
         out.extend_from_slice(&self.credit.to_le_bytes());
+        if version >= 2 {
+            let without = &self.without[..self.without.len().min(MAX_WITHOUT)];
+            out.extend_from_slice(&(without.len() as u16).to_le_bytes());
+            for range in without {
+                out.extend_from_slice(&range.start.to_le_bytes());
+                out.extend_from_slice(&range.end.to_le_bytes());
+            }
+        }
         out
     }
 
-    /// Reads the head's bytes.
-    pub fn decode(head: &[u8]) -> Result<Self, Malformed> {
+    /// Reads the head's bytes of `version`.
+    pub fn decode(head: &[u8], version: u16) -> Result<Self, Malformed> {
         let mut fields = Fields::new("fetch", head);
         let key = key(&mut fields)?;
         let partitions = fields.u32("first partition")?..fields.u32("end of partitions")?;
@@ -401,8 +481,23 @@ impl Fetch {
                 "the range of partitions {partitions:?} or of map indexes {maps:?} ends before it starts"
             )));
         }
+        let mut without: Vec<Range<u32>> = vec![];
+        if version >= 2 {
+            let count = usize::from(fields.u16("ranges to leave out")?);
+            if count > MAX_WITHOUT {
+                return Err(fields.malformed(format!("{count} ranges to leave out: {MAX_WITHOUT} are allowed")));
+            }
+            for _ in 0..count {
+                let range =
+                    fields.u32("first map index to leave out")?..fields.u32("end of map indexes to leave out")?;
+                if range.is_empty() || without.last().is_some_and(|before| before.end >= range.start) {
+                    return Err(fields.malformed(format!("the range to leave out {range:?} is empty or out of order")));
+                }
+                without.push(range);
+            }
+        }
         fields.end()?;
-        Ok(Self { key, partitions, maps, credit })
+        Ok(Self { key, partitions, maps, credit, without })
     }
 }
 
@@ -450,6 +545,91 @@ impl RemoveShuffle {
     }
 }
 
+/// Tells a worker to take a copy of everything that another one holds of an epoch of a shard of the connection's
+/// application, and to answer when it has it. Having it already is no error. Since version 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replicate {
+    /// Which shard and epoch.
+    pub key: ShardKey,
+    /// How the shuffle's partitions are split.
+    pub layout: Layout,
+    /// Who has it.
+    pub from: Place,
+}
+
+impl Replicate {
+    /// The head's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(64);
+        put_key(&mut out, &self.key);
+        out.extend_from_slice(&self.layout.partitions().to_le_bytes());
+        out.extend_from_slice(&self.layout.shards().to_le_bytes());
+        put_place(&mut out, &self.from);
+        out
+    }
+
+    /// Reads the head's bytes; the shard is one of the layout.
+    pub fn decode(head: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields::new("replicate", head);
+        let (key, layout) = (key(&mut fields)?, layout(&mut fields)?);
+        if key.shard >= layout.shards() {
+            return Err(fields.malformed(format!("shard {} of a shuffle with {} shards", key.shard, layout.shards())));
+        }
+        let from = place(&mut fields)?;
+        fields.end()?;
+        Ok(Self { key, layout, from })
+    }
+}
+
+/// Tells a worker to delete its copy of an epoch of a shard of the connection's application: others have it. Having
+/// none is no error. Since version 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Forget {
+    /// Which shard and epoch.
+    pub key: ShardKey,
+}
+
+impl Forget {
+    /// The head's bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(12);
+        put_key(&mut out, &self.key);
+        out
+    }
+
+    /// Reads the head's bytes.
+    pub fn decode(head: &[u8]) -> Result<Self, Malformed> {
+        let mut fields = Fields::new("forget", head);
+        let key = key(&mut fields)?;
+        fields.end()?;
+        Ok(Self { key })
+    }
+}
+
+/// It is done as asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Ack {
+    /// The shard's epoch has grown so large that its next data should go to a new one, on other workers. Since version
+    /// 2.
+    pub split: bool,
+}
+
+impl Ack {
+    /// The head's bytes in `version`; none unless there is something to say.
+    pub fn encode(&self, version: u16) -> &'static [u8] {
+        if self.split && version >= 2 { &[1] } else { &[] }
+    }
+
+    /// Reads the head's bytes.
+    pub fn decode(head: &[u8]) -> Result<Self, Malformed> {
+        match head {
+            [] | [0] => Ok(Self { split: false }),
+            [1] => Ok(Self { split: true }),
+            _ => Err(Malformed::new("acknowledgement", format!("{} bytes that mean nothing", head.len()))),
+        }
+    }
+}
+
 /// Closes a fetch that went well.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct End {
@@ -474,20 +654,35 @@ impl End {
 
 /// A request failed: the kind and the text of an [`Error`].
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(pub Error);
+pub struct Failure {
+    /// Why.
+    pub error: Error,
+    /// With `Broken`: the member of the chain that failed. Since version 2.
+    pub suspect: Option<WorkerId>,
+}
 
 impl Failure {
     const MAX_TEXT: usize = 4 << 10;
 
-    /// The head's bytes; a long text is cut.
-    pub fn encode(&self) -> Vec<u8> {
-        let text = self.0.message();
+    /// A failure that is nobody else's fault.
+    pub fn new(error: Error) -> Self {
+        Self { error, suspect: None }
+    }
+
+    /// The head's bytes in `version`; a long text is cut.
+    pub fn encode(&self, version: u16) -> Vec<u8> {
+        let text = self.error.message();
         let mut len = text.len().min(Self::MAX_TEXT);
         while !text.is_char_boundary(len) {
             len -= 1;
         }
-        let mut out = vec![self.0.kind().code()];
+        let mut out = vec![self.error.kind().code()];
         put_str(&mut out, &text[..len]);
+        if let Some(suspect) = self.suspect
+            && version >= 2
+        {
+            put_worker(&mut out, &suspect);
+        }
         out
     }
 
@@ -496,8 +691,9 @@ impl Failure {
         let mut fields = Fields::new("failure", head);
         let kind = ErrorKind::from_code(fields.u8("kind")?);
         let text = fields.str(Self::MAX_TEXT, "text")?.to_owned();
+        let suspect = if fields.is_empty() { None } else { Some(worker(&mut fields)?) };
         fields.end()?;
-        Ok(Self(Error::new(kind, text)))
+        Ok(Self { error: Error::new(kind, text), suspect })
     }
 }
 
@@ -509,6 +705,45 @@ fn put_key(out: &mut Vec<u8>, key: &ShardKey) {
 
 fn key(fields: &mut Fields<'_>) -> Result<ShardKey, Malformed> {
     Ok(ShardKey { shuffle: fields.u32("shuffle")?, shard: fields.u32("shard")?, epoch: fields.u32("epoch")? })
+}
+
+fn layout(fields: &mut Fields<'_>) -> Result<Layout, Malformed> {
+    Layout::new(fields.u32("partitions")?, fields.u32("shards")?)
+}
+
+fn put_fin(out: &mut Vec<u8>, fin: &Fin) {
+    out.extend_from_slice(&fin.frames.to_le_bytes());
+    out.extend_from_slice(&fin.blocks.to_le_bytes());
+    out.extend_from_slice(&fin.bytes.to_le_bytes());
+    out.extend_from_slice(&fin.crc_xor.to_le_bytes());
+}
+
+fn fin(fields: &mut Fields<'_>) -> Result<Fin, Malformed> {
+    Ok(Fin {
+        frames: fields.u32("frames")?,
+        blocks: fields.u64("blocks")?,
+        bytes: fields.u64("bytes")?,
+        crc_xor: fields.u32("checksums")?,
+    })
+}
+
+fn put_worker(out: &mut Vec<u8>, worker: &WorkerId) {
+    out.extend_from_slice(&worker.id.as_u128().to_le_bytes());
+    out.extend_from_slice(&worker.incarnation.to_le_bytes());
+}
+
+fn worker(fields: &mut Fields<'_>) -> Result<WorkerId, Malformed> {
+    let id = uuid::Uuid::from_u128(fields.u128("worker id")?);
+    Ok(WorkerId { id, incarnation: fields.u64("incarnation")? })
+}
+
+fn put_place(out: &mut Vec<u8>, place: &Place) {
+    put_worker(out, &place.worker);
+    put_str(out, &place.address);
+}
+
+fn place(fields: &mut Fields<'_>) -> Result<Place, Malformed> {
+    Ok(Place { worker: worker(fields)?, address: fields.str(MAX_ADDRESS, "address")?.to_owned() })
 }
 
 #[cfg(test)]

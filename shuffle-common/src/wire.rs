@@ -81,6 +81,11 @@ impl<'a> Fields<'a> {
         std::str::from_utf8(bytes).map_err(|_| self.malformed(format!("{field} is not UTF-8")))
     }
 
+    /// Whether nothing is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
     /// Nothing may be left over.
     pub(crate) fn end(self) -> Result<(), Malformed> {
         match self.rest.len() {

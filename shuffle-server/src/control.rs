@@ -11,7 +11,7 @@ use tonic::{
 /// The gRPC status of an error; each kind has a code of its own, so that clients get the kind back.
 pub fn status_of(error: &Error) -> Status {
     let code = match error.kind() {
-        ErrorKind::Retry => Code::Unavailable,
+        ErrorKind::Retry | ErrorKind::Broken => Code::Unavailable,
         ErrorKind::Backpressure => Code::ResourceExhausted,
         ErrorKind::Stale => Code::FailedPrecondition,
         ErrorKind::NotFound => Code::NotFound,

@@ -59,7 +59,7 @@ impl Coordinators {
 
     pub(crate) async fn keep_alive(&self, token: &str) -> Result<KeepAliveResponse> {
         self.ask("the application's lease could not be kept", move |mut coordinator| {
-            let request = KeepAliveRequest { token: token.to_owned() };
+            let request = KeepAliveRequest { token: token.to_owned(), health: None };
             async move { coordinator.keep_alive(request).await }
         })
         .await

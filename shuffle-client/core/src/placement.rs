@@ -19,18 +19,11 @@ use std::collections::HashMap;
 
 use bytes::{Buf, TryGetError};
 
+pub use overhand_common::ids::Place;
+
 use crate::{AppId, Error, ErrorKind, Layout, Result, WorkerId};
 
 const VERSION: u8 = 1;
-
-/// A worker that holds a copy.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Place {
-    /// Who it must be.
-    pub worker: WorkerId,
-    /// `host:port` of its data plane.
-    pub address: String,
-}
 
 /// One epoch of a shard: a chain of workers, the primary first.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -33,29 +33,78 @@ fn versions_are_negotiated() {
 
 #[test]
 fn a_long_failure_is_cut_at_a_character() {
-    let failure = Failure(Error::new(ErrorKind::Internal, "ü".repeat(5000)));
-    let back = Failure::decode(&failure.encode()).expect("cut");
-    assert_eq!(back.0.message(), "ü".repeat(2048));
+    let failure = Failure::new(Error::new(ErrorKind::Internal, "ü".repeat(5000)));
+    let back = Failure::decode(&failure.encode(VERSION)).expect("cut");
+    assert_eq!(back.error.message(), "ü".repeat(2048));
+}
+
+fn place(number: u32) -> Place {
+    let worker = WorkerId { id: uuid::Uuid::from_u128(u128::from(number) << 7), incarnation: u64::from(number) };
+    Place { worker, address: format!("worker-{number}:7338") }
+}
+
+fn last() -> impl Strategy<Value = Last> {
+    let fin = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>())
+        .prop_map(|(frames, blocks, bytes, crc_xor)| Fin { frames, blocks, bytes, crc_xor });
+    (fin, any::<bool>()).prop_map(|(fin, settled)| if settled { Last::Settled(fin) } else { Last::Whole(fin) })
 }
 
 fn push() -> impl Strategy<Value = Push> {
-    let fin = (any::<u32>(), any::<u64>(), any::<u64>(), any::<u32>())
-        .prop_map(|(frames, blocks, bytes, crc_xor)| Fin { frames, blocks, bytes, crc_xor });
-    (any::<[u32; 4]>(), 1u32..100, any::<u64>(), proptest::option::of(fin)).prop_map(|(n, shards, attempt, fin)| Push {
-        key: ShardKey { shuffle: n[0], shard: shards - 1, epoch: n[1] },
-        layout: Layout::new(shards * 3, shards).expect("in bounds"),
-        attempt: Attempt { map_index: n[2], attempt },
-        frame: n[3],
-        fin,
-    })
+    let chain = proptest::collection::vec(any::<u32>().prop_map(place), 0..MAX_CHAIN);
+    (any::<[u32; 4]>(), 1u32..100, any::<u64>(), proptest::option::of(last()), chain).prop_map(
+        |(n, shards, attempt, last, chain)| Push {
+            key: ShardKey { shuffle: n[0], shard: shards - 1, epoch: n[1] },
+            layout: Layout::new(shards * 3, shards).expect("in bounds"),
+            attempt: Attempt { map_index: n[2], attempt },
+            frame: n[3],
+            last,
+            chain,
+        },
+    )
+}
+
+#[test]
+fn version_1_has_no_words_for_chains() {
+    let layout = Layout::new(1, 1).expect("in bounds");
+    let key = ShardKey { shuffle: 1, shard: 0, epoch: 0 };
+    let attempt = Attempt { map_index: 0, attempt: 7 };
+    let plain = Push { key, layout, attempt, frame: 0, last: None, chain: vec![] };
+    assert!(plain.encode(1).is_ok());
+    let chained = Push { chain: vec![place(1)], ..plain.clone() };
+    assert_eq!(chained.encode(1).expect_err("a chain").kind(), ErrorKind::Stale);
+    let settling = Push { last: Some(Last::Settled(Fin::default())), ..plain };
+    assert_eq!(settling.encode(1).expect_err("settles").kind(), ErrorKind::Stale);
+    assert_eq!(Ack { split: true }.encode(1), [0; 0]);
+    assert_eq!(Ack::decode(Ack { split: true }.encode(2)), Ok(Ack { split: true }));
+}
+
+#[test]
+fn ranges_to_leave_out_are_in_order_and_apart() {
+    let key = ShardKey { shuffle: 1, shard: 0, epoch: 0 };
+    for ends in [&[(3, 3)][..], &[(5, 7), (1, 2)], &[(1, 3), (3, 5)]] {
+        let without = ends.iter().map(|(start, end)| *start..*end).collect();
+        let fetch = Fetch { key, partitions: 0..1, maps: 0..9, credit: 1, without };
+        assert!(Fetch::decode(&fetch.encode(2), 2).is_err(), "{fetch:?}");
+    }
 }
 
 proptest! {
     #[test]
     fn heads_come_back_as_they_were(push in push(), numbers in any::<[u32; 4]>(), token in "[a-z.]{0,300}") {
-        prop_assert_eq!(Push::decode(&push.encode()), Ok(push));
-        let fetch = Fetch { key: push.key, partitions: numbers[0].min(numbers[1])..numbers[1], maps: 0..numbers[2], credit: 1 << 33 };
-        prop_assert_eq!(Fetch::decode(&fetch.encode()), Ok(fetch));
+        prop_assert_eq!(Push::decode(&push.encode(2).expect("all can be said"), 2), Ok(push.clone()));
+        let first = Push { chain: vec![], last: push.last.map(|last| Last::Whole(*last.fin())), ..push.clone() };
+        prop_assert_eq!(Push::decode(&first.encode(1).expect("nothing new"), 1), Ok(first.clone()));
+        let partitions = numbers[0].min(numbers[1])..numbers[1];
+        let fetch = Fetch { key: push.key, partitions, maps: 0..numbers[2], credit: 1 << 33, without: vec![3..5, 7..8] };
+        prop_assert_eq!(Fetch::decode(&fetch.encode(2), 2), Ok(fetch.clone()));
+        prop_assert_eq!(Fetch::decode(&fetch.encode(1), 1), Ok(Fetch { without: vec![], ..fetch }));
+        let copy = Replicate { key: push.key, layout: push.layout, from: place(numbers[3]) };
+        prop_assert_eq!(Replicate::decode(&copy.encode()), Ok(copy));
+        let forget = Forget { key: push.key };
+        prop_assert_eq!(Forget::decode(&forget.encode()), Ok(forget));
+        let failure = Failure { error: Error::new(ErrorKind::Broken, token.clone()), suspect: Some(place(numbers[3]).worker) };
+        prop_assert_eq!(Failure::decode(&failure.encode(2)), Ok(failure.clone()));
+        prop_assert_eq!(Failure::decode(&failure.encode(1)), Ok(Failure { suspect: None, ..failure }));
         let hello = Hello::new(token);
         prop_assert_eq!(Hello::decode(&hello.encode()), Ok(hello));
         let worker = WorkerId { id: uuid::Uuid::from_u128(7), incarnation: 3 };
@@ -75,8 +124,13 @@ proptest! {
     fn random_heads_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..100)) {
         let _ = Hello::decode(&bytes);
         let _ = Welcome::decode(&bytes);
-        let _ = Push::decode(&bytes);
-        let _ = Fetch::decode(&bytes);
+        for version in [1, 2] {
+            let _ = Push::decode(&bytes, version);
+            let _ = Fetch::decode(&bytes, version);
+        }
+        let _ = Replicate::decode(&bytes);
+        let _ = Forget::decode(&bytes);
+        let _ = Ack::decode(&bytes);
         let _ = Credit::decode(&bytes);
         let _ = RemoveShuffle::decode(&bytes);
         let _ = End::decode(&bytes);

@@ -51,6 +51,7 @@ impl Report {
     /// The message.
     pub fn encode(self) -> WorkerInfo {
         WorkerInfo {
+            host: String::new(),
             id: self.id.id.to_string(),
             incarnation: self.id.incarnation,
             data_address: self.data_address,

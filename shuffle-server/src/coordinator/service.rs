@@ -92,6 +92,8 @@ impl Service {
             token_lifetime_ms: millis(self.access.token_lifetime),
             lease_ms: millis(state.rules().lease),
             workers: state.workers(now).into_iter().map(Report::encode).collect(),
+            replicas: 1,
+            over_quota: String::new(),
         })
     }
 
@@ -100,7 +102,8 @@ impl Service {
         let mut state = self.state.lock();
         state.keep_alive(&claims.app, &claims.tenant, now)?;
         let workers = state.workers(now).into_iter().map(Report::encode).collect();
-        Ok(proto::KeepAliveResponse { lease_ms: millis(state.rules().lease), workers })
+        let lease_ms = millis(state.rules().lease);
+        Ok(proto::KeepAliveResponse { lease_ms, workers, replicas: 1, over_quota: String::new() })
     }
 
     fn renew_token(&self, request: &proto::RenewTokenRequest) -> Result<proto::RenewTokenResponse> {
@@ -129,6 +132,7 @@ impl Service {
         Ok(proto::HeartbeatResponse {
             ended_apps: ended.into_iter().map(String::from).collect(),
             interval_ms: millis(self.heartbeat_interval),
+            expired_apps: vec![],
         })
     }
 
@@ -148,6 +152,7 @@ impl Service {
                 tenant: known.tenant,
                 lease_ms: millis(known.lease),
                 shuffles: held,
+                health: None,
             });
         }
         // What is left belongs to applications that have ended and whose data is on its way out.
@@ -216,6 +221,10 @@ impl Coordinator for Service {
         request: Request<proto::HeartbeatRequest>,
     ) -> Result<Response<proto::HeartbeatResponse>, Status> {
         answer(Service::heartbeat(self, request.into_inner(), Instant::now()))
+    }
+
+    async fn drain(&self, _request: Request<proto::DrainRequest>) -> Result<Response<proto::DrainResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 
     async fn status(&self, _request: Request<proto::StatusRequest>) -> Result<Response<StatusResponse>, Status> {

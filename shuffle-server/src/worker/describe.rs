@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use overhand_proto::v1::{
-    ApplicationStatus, DescribeRequest, DescribeResponse, DiskStatus, ShuffleStatus, worker_server::Worker,
+    ApplicationStatus, DescribeRequest, DescribeResponse, DiskStatus, SetDrainingRequest, SetDrainingResponse,
+    ShuffleStatus, worker_server::Worker,
 };
 use tonic::{Request, Response, Status};
 
@@ -30,6 +31,13 @@ impl Worker for Describe {
             disks: description.disks.into_iter().map(disk).collect(),
             applications: description.apps.into_iter().map(application).collect(),
         }))
+    }
+
+    async fn set_draining(
+        &self,
+        _request: Request<SetDrainingRequest>,
+    ) -> Result<Response<SetDrainingResponse>, Status> {
+        Err(Status::unimplemented("not yet"))
     }
 }
 

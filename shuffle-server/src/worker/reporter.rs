@@ -119,6 +119,7 @@ impl Reporter {
             worker: Some(report.encode()),
             apps: self.store.apps().into_iter().map(String::from).collect(),
             token: token.map_err(|error| error.to_string())?,
+            usage: vec![],
         };
         let answer = CoordinatorClient::new(connected.clone()).heartbeat(request).await;
         let answer = answer.map_err(|status| format!("{address}: {}", status.message()))?;

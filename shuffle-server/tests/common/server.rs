@@ -132,7 +132,7 @@ impl Server {
 
     /// Keeps an application's lease.
     pub fn keep_alive(&self, token: &str) -> Result<(), tonic::Status> {
-        let request = KeepAliveRequest { token: token.into() };
+        let request = KeepAliveRequest { token: token.into(), health: None };
         self.coordinator(async |client| client.keep_alive(request).await).map(drop)
     }
 

@@ -11,7 +11,8 @@ use overhand_common::{
     block::{self, Block, Codec, Flags},
     ids::{Attempt, Layout, ShardKey},
     message::{
-        Credit, End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, RemoveShuffle, Welcome, message,
+        Credit, End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Last, Push, RemoveShuffle, VERSION, Welcome,
+        message,
     },
 };
 
@@ -79,7 +80,7 @@ impl Wire {
                 Welcome::decode(&answer.head).expect("well formed");
                 Ok(wire)
             }
-            Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed").0),
+            Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed").error),
             other => panic!("{other:?} is no answer to a hello"),
         }
     }
@@ -118,7 +119,7 @@ impl Wire {
     pub fn receive_failure(&mut self) -> Error {
         let answer = self.receive().expect("answered");
         assert_eq!(answer.header.kind, Kind::Failure);
-        Failure::decode(&answer.head).expect("well formed").0
+        Failure::decode(&answer.head).expect("well formed").error
     }
 
     /// Whether the worker has closed the connection.
@@ -135,7 +136,7 @@ impl Wire {
         let answer = self.receive().expect("answered");
         match answer.header.kind {
             Kind::Ack => Ok(()),
-            Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed").0),
+            Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed").error),
             other => panic!("{other:?} is no acknowledgement"),
         }
     }
@@ -150,7 +151,8 @@ impl Wire {
         fin: Option<Fin>,
     ) -> Vec<u8> {
         let layout = Layout::new(PARTITIONS, 1).expect("in bounds");
-        let head = Push { key: shard(shuffle), layout, attempt, frame, fin }.encode();
+        let (key, last) = (shard(shuffle), fin.map(Last::Whole));
+        let head = Push { key, layout, attempt, frame, last, chain: vec![] }.encode(VERSION).expect("can be said");
         let body = blocks.concat();
         let header = Header::new(Kind::Push, stream, &head, body.len() as u32, blocks.len() as u32);
         [&header.encode()[..], &head, &body].concat()
@@ -180,8 +182,8 @@ impl Wire {
     /// blocks, none of which was checked but for its length.
     pub fn fetch(&mut self, shuffle: u32, partitions: Range<u32>, maps: Range<u32>) -> Result<Vec<Vec<u8>>, Error> {
         let id = self.stream_id();
-        let fetch = Fetch { key: shard(shuffle), partitions, maps, credit: 1 };
-        self.send(&message(Kind::Fetch, id, &fetch.encode()));
+        let fetch = Fetch { key: shard(shuffle), partitions, maps, credit: 1, without: vec![] };
+        self.send(&message(Kind::Fetch, id, &fetch.encode(VERSION)));
         let mut bytes = vec![];
         loop {
             let answer = self.receive().expect("answered");
@@ -196,7 +198,7 @@ impl Wire {
                     assert_eq!(end.bytes, bytes.len() as u64);
                     return Ok(split(&bytes));
                 }
-                Kind::Failure => return Err(Failure::decode(&answer.head).expect("well formed").0),
+                Kind::Failure => return Err(Failure::decode(&answer.head).expect("well formed").error),
                 other => panic!("{other:?} is no part of a fetch"),
             }
         }

@@ -4,7 +4,7 @@ use crate::common::{PARTITIONS, Server, Wire, block, fin_of, old_token, shard};
 use overhand_common::{
     ErrorKind,
     ids::{Attempt, Layout},
-    message::{Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, message},
+    message::{Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, VERSION, message},
     token::TokenKey,
 };
 use std::{
@@ -171,7 +171,9 @@ fn blocks_that_are_not_as_the_frame_says_are_refused() {
         assert_eq!(wire.push_all(1, 0, 1, wrong).expect_err("refused").kind(), ErrorKind::Invalid);
     }
     let layout = Layout::new(PARTITIONS, 1).expect("in bounds");
-    let head = Push { key: shard(1), layout, attempt: ATTEMPT, frame: 0, fin: None }.encode();
+    let head = Push { key: shard(1), layout, attempt: ATTEMPT, frame: 0, last: None, chain: vec![] }
+        .encode(VERSION)
+        .expect("can be said");
     let one = block(0, 0, 1, 0, true, b"x");
     let two_announced = Header::new(Kind::Push, 50, &head, 2 * one.len() as u32, 3).encode();
     wire.send(&[&two_announced[..], &head, &one, &one].concat());
@@ -184,7 +186,9 @@ fn a_length_of_four_gigabytes_is_refused_before_anything_is_reserved() {
     let server = Server::start(&[]);
     let mut wire = server.connect("app");
     let layout = Layout::new(PARTITIONS, 1).expect("in bounds");
-    let head = Push { key: shard(1), layout, attempt: ATTEMPT, frame: 0, fin: None }.encode();
+    let head = Push { key: shard(1), layout, attempt: ATTEMPT, frame: 0, last: None, chain: vec![] }
+        .encode(VERSION)
+        .expect("can be said");
     wire.send(&Header::new(Kind::Push, 11, &head, u32::MAX, 1).encode());
     let error = wire.receive_failure();
     assert_eq!(error.kind(), ErrorKind::Invalid);
@@ -302,7 +306,7 @@ fn a_cancelled_fetch_sends_no_more_and_its_number_is_free_again() {
     let mut wire = server.connect("app");
     let blocks: Vec<Vec<u8>> = (0..20).map(|seq| block(0, 0, 1, seq, seq == 19, &[seq as u8; 3000])).collect();
     wire.push_all(1, 0, 1, &blocks).expect("pushed");
-    let fetch = |credit| Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit }.encode();
+    let fetch = |credit| Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit, without: vec![] }.encode(VERSION);
     wire.send(&message(Kind::Fetch, 500, &fetch(1)));
     let first = wire.receive().expect("the first piece");
     assert_eq!((first.header.kind, first.body == blocks[0]), (Kind::Data, true));
@@ -319,7 +323,7 @@ fn too_many_streams_and_connections_are_told_so() {
     let server = Server::start(&["--set", "network.streams=2", "--set", "network.connections=2"]);
     let mut wire = server.connect("app");
     wire.push_all(1, 0, 1, &[block(0, 0, 1, 0, true, b"x")]).expect("pushed");
-    let fetch = Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit: 0 }.encode();
+    let fetch = Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit: 0, without: vec![] }.encode(VERSION);
     for stream in 1..=3 {
         wire.send(&message(Kind::Fetch, stream, &fetch));
     }

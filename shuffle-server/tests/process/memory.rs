@@ -1,6 +1,6 @@
 //! More data than memory, and readers that take their time.
 
-use overhand_common::message::{Fetch, Kind, message};
+use overhand_common::message::{Fetch, Kind, VERSION, message};
 
 use crate::common::{PARTITIONS, Server, Wire, block, fin_of, shard};
 
@@ -72,8 +72,9 @@ fn readers_that_do_not_read_hold_up_neither_writers_nor_other_readers() {
         .map(|_| {
             let mut wire = server.connect_with(&token);
             for stream in 100..104u64 {
-                let fetch = Fetch { key: shard(1), partitions: 0..PARTITIONS, maps: 0..1, credit: u64::MAX };
-                wire.send(&message(Kind::Fetch, stream, &fetch.encode()));
+                let fetch =
+                    Fetch { key: shard(1), partitions: 0..PARTITIONS, maps: 0..1, credit: u64::MAX, without: vec![] };
+                wire.send(&message(Kind::Fetch, stream, &fetch.encode(VERSION)));
             }
             wire
         })

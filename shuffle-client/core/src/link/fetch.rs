@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use overhand_common::message::{Credit, End, Fetch, Kind, message};
+use overhand_common::message::{Credit, End, Fetch, Kind, VERSION, message};
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWriteExt, BufReader},
@@ -83,7 +83,7 @@ impl FetchLink {
         state.last_stream += 1;
         let stream = state.last_stream;
         state.streams.insert(stream, (id, reader));
-        state.messages.push_back(message(Kind::Fetch, stream, &fetch.encode()));
+        state.messages.push_back(message(Kind::Fetch, stream, &fetch.encode(VERSION)));
         drop(state);
         self.changed.notify_one();
         Stream(stream)

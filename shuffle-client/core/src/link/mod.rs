@@ -74,7 +74,7 @@ impl Incoming {
 /// The error that the head of a `Failure` carries.
 pub(crate) fn failure(head: &[u8]) -> Error {
     match Failure::decode(head) {
-        Ok(Failure(error)) => error,
+        Ok(failure) => failure.error,
         Err(error) => broken(error.to_string()),
     }
 }

@@ -110,6 +110,7 @@ impl Fetches {
             partitions: plan.partitions.clone(),
             maps: plan.maps.clone(),
             credit: self.credit,
+            without: vec![],
         };
         let link = self.client.fetch_link(&self.placement, &epoch.chain[copy]);
         let stream = link.open(&fetch, id, self.sender.clone());

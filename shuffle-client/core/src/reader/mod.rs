@@ -228,7 +228,9 @@ impl Reader {
         let about = format!("{} shard {} at {}", self.place(), plan.shard, place.address);
         // Out of reach, or another worker answers: all that it alone holds is lost. Else it is about this shard only.
         let whole_worker = match error.kind() {
-            ErrorKind::Retry | ErrorKind::Stale | ErrorKind::Backpressure | ErrorKind::Closed => true,
+            ErrorKind::Retry | ErrorKind::Stale | ErrorKind::Backpressure | ErrorKind::Closed | ErrorKind::Broken => {
+                true
+            }
             ErrorKind::NotFound | ErrorKind::DataLost => false,
             ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::Internal => return error.context(about).into(),
         };

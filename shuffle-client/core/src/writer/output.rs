@@ -5,7 +5,7 @@ use std::sync::Arc;
 use overhand_common::{
     block::{Codec, Flags, HEADER_LEN, Header},
     ids::ShardKey,
-    message::{Fin, Push},
+    message::{Fin, Last, Push, VERSION},
 };
 
 use crate::{
@@ -139,9 +139,10 @@ impl Output {
             layout: self.placement.layout,
             attempt: self.attempt,
             frame: number,
-            fin: fin.then_some(sent.fin),
+            last: fin.then_some(Last::Whole(sent.fin)),
+            chain: epoch.chain[1..].to_vec(),
         };
-        let frame = Frame { head: push.encode(), body, len, blocks, cost, flow: Arc::clone(&self.flow) };
+        let frame = Frame { head: push.encode(VERSION)?, body, len, blocks, cost, flow: Arc::clone(&self.flow) };
         let link = match &sent.link {
             Some(link) => link,
             None => sent.link.insert(self.client.push_link(&self.placement, epoch.primary())),

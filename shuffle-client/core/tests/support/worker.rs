@@ -9,7 +9,9 @@ use overhand_client::{Attempt, Error, ErrorKind};
 use overhand_common::{
     block::Block,
     ids::ShardKey,
-    message::{End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, RemoveShuffle, Welcome, message},
+    message::{
+        End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, RemoveShuffle, VERSION, Welcome, message,
+    },
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -89,7 +91,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
                 message(Kind::Welcome, 0, &Welcome { version, worker: WORKER, window: 100_000 }.encode())
             }
             Kind::Push => {
-                let push = Push::decode(&head).expect("well-formed");
+                let push = Push::decode(&head, VERSION).expect("well-formed");
                 let done = state.lock().expect("no panic").push(&push, &body, header.blocks);
                 answer(header.stream, done)
             }
@@ -99,7 +101,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
                 answer(header.stream, Ok(()))
             }
             Kind::Fetch => {
-                let fetch = Fetch::decode(&head).expect("well-formed");
+                let fetch = Fetch::decode(&head, VERSION).expect("well-formed");
                 let found = state.lock().expect("no panic").fetch(&fetch);
                 match found {
                     Ok(messages) => {
@@ -126,7 +128,7 @@ async fn serve(mut stream: TcpStream, state: Arc<Mutex<State>>) -> Option<()> {
 fn answer(stream: u64, done: Result<(), Error>) -> Vec<u8> {
     match done {
         Ok(()) => message(Kind::Ack, stream, &[]),
-        Err(error) => message(Kind::Failure, stream, &Failure(error).encode()),
+        Err(error) => message(Kind::Failure, stream, &Failure::new(error).encode(VERSION)),
     }
 }
 
@@ -159,8 +161,8 @@ impl State {
             body = rest;
         }
         assert_eq!(blocks.len() as u32, count);
-        if let Some(fin) = push.fin {
-            assert_eq!(fin, progress.fin);
+        if let Some(last) = push.last {
+            assert_eq!(*last.fin(), progress.fin);
             progress.committed = true;
         }
         self.blocks.entry((shuffle, shard)).or_default().extend(blocks);

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use overhand_common::{
     Error, ErrorKind, Malformed,
     ids::AppId,
-    message::{Credit, Failure, Fetch, Header, Hello, Kind, RemoveShuffle, Welcome, message},
+    message::{Credit, Failure, Fetch, Header, Hello, Kind, MIN_VERSION, RemoveShuffle, Welcome, message},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -29,6 +29,8 @@ const LINGER: Duration = Duration::from_secs(1);
 pub struct Shared {
     pub(super) plane: Arc<Plane>,
     pub(super) app: AppId,
+    /// Of the protocol.
+    pub(super) version: u16,
     pub(super) output: Output,
     pub(super) stop: CancellationToken,
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
@@ -52,21 +54,21 @@ pub async fn serve(plane: Arc<Plane>, socket: TcpStream, stop: CancellationToken
     let (receiver, sender) = socket.into_split();
     let mut input = Input::new(receiver, plane.limits.stall_timeout);
     let output = Output::new(sender, plane.limits.stall_timeout);
-    let app = tokio::select! {
-        app = greet(&plane, &mut input, &output) => app,
+    let greeted = tokio::select! {
+        greeted = greet(&plane, &mut input, &output) => greeted,
         () = stop.cancelled() => return,
     };
-    let app = match app {
-        Ok(Some(app)) => app,
+    let (app, version) = match greeted {
+        Ok(Some(greeted)) => greeted,
         Ok(None) => return,
         Err(broken) => {
             plane.metrics.refused.increment(1);
             tracing::info!(peer, reason = %broken, "connection refused");
-            return close(&broken, &mut input, &output).await;
+            return close(&broken, MIN_VERSION, &mut input, &output).await;
         }
     };
     tracing::debug!(peer, %app, "connection opened");
-    let shared = Arc::new(Shared { plane, app, output, stop, streams: Mutex::default() });
+    let shared = Arc::new(Shared { plane, app, version, output, stop, streams: Mutex::default() });
     let (fetches, changes) = (JoinSet::new(), JoinSet::new());
     let mut connection = Connection { shared: shared.clone(), input, fetches, changes, changes_bytes: 0 };
     let read = connection.read().await;
@@ -79,13 +81,13 @@ pub async fn serve(plane: Arc<Plane>, socket: TcpStream, stop: CancellationToken
         Err(broken) => {
             shared.plane.metrics.broken.increment(1);
             tracing::warn!(peer, app = %shared.app, reason = %broken, "connection broken");
-            close(&broken, &mut input, &shared.output).await;
+            close(&broken, version, &mut input, &shared.output).await;
         }
     }
 }
 
-/// The hello; `None` if the peer left without a word.
-async fn greet(plane: &Plane, input: &mut Input, output: &Output) -> Result<Option<AppId>, Broken> {
+/// The hello: whose data, and the version; `None` if the peer left without a word.
+async fn greet(plane: &Plane, input: &mut Input, output: &Output) -> Result<Option<(AppId, u16)>, Broken> {
     let hello = async {
         let Some(header) = input.header().await? else { return Ok(None) };
         let refuse = |error: Error| Broken::Untrusted(header.stream, error);
@@ -100,7 +102,7 @@ async fn greet(plane: &Plane, input: &mut Input, output: &Output) -> Result<Opti
         let claims = plane.key.verify(&hello.token).map_err(refuse)?;
         let welcome = Welcome { version, worker: plane.store.worker_id(), window: plane.limits.window };
         output.send(&message(Kind::Welcome, header.stream, &welcome.encode())).await?;
-        Ok(Some(claims.app))
+        Ok(Some((claims.app, version)))
     };
     timeout(plane.limits.hello_timeout, hello)
         .await
@@ -108,14 +110,14 @@ async fn greet(plane: &Plane, input: &mut Input, output: &Output) -> Result<Opti
 }
 
 /// Tells the other side why, if it still listens, and closes so that it can hear it.
-async fn close(broken: &Broken, input: &mut Input, output: &Output) {
+async fn close(broken: &Broken, version: u16, input: &mut Input, output: &Output) {
     let (stream, error) = match broken {
         Broken::Untrusted(stream, error) => (*stream, error.clone()),
         Broken::Internal(what) => (0, Error::new(ErrorKind::Internal, what.clone())),
         Broken::Socket(_) | Broken::Truncated | Broken::Stalled => return,
     };
     let goodbye = async {
-        if output.send(&message(Kind::Failure, stream, &Failure(error).encode())).await.is_ok() {
+        if output.send(&message(Kind::Failure, stream, &Failure::new(error).encode(version))).await.is_ok() {
             output.shutdown().await;
             input.drain().await;
         }
@@ -182,7 +184,11 @@ impl Connection {
                 Ok(())
             }
             Kind::RemoveShuffle => self.remove_shuffle(header).await,
-            Kind::Hello | Kind::Welcome | Kind::Ack | Kind::Data | Kind::End | Kind::Failure => {
+            Kind::Replicate | Kind::Forget => {
+                let text = format!("{:?} is nothing that this worker can do", header.kind);
+                Err(Broken::Untrusted(header.stream, Error::new(ErrorKind::Invalid, text)))
+            }
+            Kind::Hello | Kind::Welcome | Kind::Ack | Kind::Data | Kind::End | Kind::Failure | Kind::Busy => {
                 let text = format!("{:?} is nothing that a client says at this point", header.kind);
                 Err(Broken::Untrusted(header.stream, Error::new(ErrorKind::Invalid, text)))
             }
@@ -211,7 +217,8 @@ impl Connection {
     }
 
     async fn fetch(&mut self, header: Header) -> Result<(), Broken> {
-        let Some(fetch) = self.head(&header, Fetch::decode).await? else { return Ok(()) };
+        let version = self.shared.version;
+        let Some(fetch) = self.head(&header, |head| Fetch::decode(head, version)).await? else { return Ok(()) };
         let id = header.stream;
         let shared = self.shared.clone();
         let limit = shared.plane.limits.streams;
@@ -274,7 +281,7 @@ impl Shared {
     pub(super) async fn fail(&self, stream: u64, error: Error) -> Result<(), Broken> {
         self.plane.metrics.failure(error.kind());
         tracing::debug!(app = %self.app, stream, %error, "request failed");
-        self.output.send(&message(Kind::Failure, stream, &Failure(error).encode())).await
+        self.output.send(&message(Kind::Failure, stream, &Failure::new(error).encode(self.version))).await
     }
 }
 

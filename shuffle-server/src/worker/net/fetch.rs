@@ -112,7 +112,7 @@ async fn send(shared: &Shared, id: u64, stream: &Stream, mut cursor: Cursor) -> 
             Ok(None) => return turn.send_head(&message(Kind::End, id, &End { bytes: sent }.encode())).await,
             Err(error) => {
                 shared.plane.metrics.failure(error.kind());
-                return turn.send_head(&message(Kind::Failure, id, &Failure(error).encode())).await;
+                return turn.send_head(&message(Kind::Failure, id, &Failure::new(error).encode(shared.version))).await;
             }
         }
     }
@@ -129,5 +129,5 @@ async fn or_stop<T>(shared: &Shared, future: impl Future<Output = T>) -> Option<
 
 async fn stopped(shared: &Shared, id: u64) -> Result<(), Broken> {
     let error = Error::new(ErrorKind::Closed, "the worker is shutting down");
-    shared.output.send(&message(Kind::Failure, id, &Failure(error).encode())).await
+    shared.output.send(&message(Kind::Failure, id, &Failure::new(error).encode(shared.version))).await
 }

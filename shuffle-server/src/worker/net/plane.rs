@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use overhand_common::{
     Error, ErrorKind, Result,
-    message::{Failure, Kind, message},
+    message::{Failure, Kind, MIN_VERSION, message},
     token::TokenKey,
 };
 use socket2::{SockRef, TcpKeepalive};
@@ -94,8 +94,8 @@ impl Plane {
             );
             self.metrics.refused.increment(1);
             tracing::warn!(limit = self.limits.connections, "connection refused: too many");
-            let goodbye = Failure(Error::new(ErrorKind::Backpressure, text));
-            let _heard_or_not = socket.try_write(&message(Kind::Failure, 0, &goodbye.encode()));
+            let goodbye = Failure::new(Error::new(ErrorKind::Backpressure, text));
+            let _heard_or_not = socket.try_write(&message(Kind::Failure, 0, &goodbye.encode(MIN_VERSION)));
             return;
         }
         // Buffers are left to the kernel, which sizes them by itself as long as nobody sets them.

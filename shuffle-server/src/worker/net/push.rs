@@ -13,7 +13,8 @@ impl Connection {
     /// Takes a frame: head, memory, body, store, acknowledgement. Returns when the next message may be read.
     pub(super) async fn push(&mut self, header: Header) -> Result<(), Broken> {
         let begun = Instant::now();
-        let Some(push) = self.head(&header, Push::decode).await? else { return Ok(()) };
+        let version = self.shared.version;
+        let Some(push) = self.head(&header, |head| Push::decode(head, version)).await? else { return Ok(()) };
         let len = header.body_len as usize;
         self.keep_within_window(len as u64).await?;
         let mut body = match self.memory(&header).await {
@@ -26,6 +27,7 @@ impl Connection {
         self.input.body(&mut body).await?;
 
         let shared = self.shared.clone();
+        let last = push.last.is_some();
         let store = async move {
             let result = shared.plane.store.push(&shared.app, &push, body, header.blocks).await;
             match result {
@@ -37,7 +39,7 @@ impl Connection {
                 Err(error) => shared.fail(header.stream, error).await,
             }
         };
-        if push.fin.is_none() {
+        if !last {
             return store.await;
         }
         // The last frame may have to wait for the disk. Nothing of its attempt comes after it, so the next frames,

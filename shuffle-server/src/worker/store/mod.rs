@@ -129,7 +129,7 @@ impl Store {
         if core.pressed() {
             core.queue.wake();
         }
-        if push.fin.is_some()
+        if push.last.is_some()
             && core.settings.durability == Durability::Disk
             && let Some(flushed) = shard.wait_indexed(push.attempt)?
         {
@@ -160,7 +160,7 @@ impl Store {
             core.metrics.pushed_frames.increment(1);
             core.metrics.pushed_blocks.increment(u64::from(blocks));
             core.metrics.pushed_bytes.increment(bytes);
-            core.metrics.commits.increment(u64::from(push.fin.is_some()));
+            core.metrics.commits.increment(u64::from(push.last.is_some()));
         } else {
             core.metrics.repeated_frames.increment(1);
         }

@@ -117,13 +117,13 @@ impl Shard {
         }
         let progress = state.attempts.entry(push.attempt).or_insert_with(Progress::new);
         let sums = join(&progress.sums, &checked.sums);
-        if let Some(fin) = push.fin
-            && fin != sums
+        if let Some(last) = push.last
+            && *last.fin() != sums
         {
             progress.mark.drop_attempt();
             self.account(&mut state, Memtable::purge);
             let text = format!(
-                "{} {}: its last frame says {fin:?}, {sums:?} came: the attempt is dropped",
+                "{} {}: its last frame says {last:?}, {sums:?} came: the attempt is dropped",
                 push.key, push.attempt
             );
             return Err(Error::new(ErrorKind::Invalid, text));
@@ -134,7 +134,7 @@ impl Shard {
             let frame = Frame { body, mark: mark.clone() };
             self.account(&mut state, |memtable| memtable.add(frame, checked));
         }
-        if push.fin.is_some() {
+        if push.last.is_some() {
             mark.commit();
             state.commits.push((push.attempt, sums));
         }

@@ -1,6 +1,7 @@
 use overhand_common::{
     ErrorKind,
     ids::{Attempt, Layout, ShardKey},
+    message::{Fin, Last},
 };
 
 use super::support::*;
@@ -44,10 +45,11 @@ async fn an_attempt_whose_last_frame_does_not_match_is_dropped() {
     writer.frame(&[(0, 0, 300_000)], false).to(&store).await.expect("taken");
     let held = store.usage().memory_used;
     let mut last = writer.frame(&[(0, 1, 10)], true);
-    last.push.fin.as_mut().expect("last").blocks += 1;
+    let right = last.push.last;
+    last.push.last = right.map(|last| Last::Whole(Fin { blocks: last.fin().blocks + 1, ..*last.fin() }));
     assert_eq!(last.to(&store).await.expect_err("mismatch").kind(), ErrorKind::Invalid);
     assert!(store.usage().memory_used < held, "its memory is free at once");
-    last.push.fin.as_mut().expect("last").blocks -= 1;
+    last.push.last = right;
     assert_eq!(last.to(&store).await.expect_err("dropped").kind(), ErrorKind::Invalid);
     assert_eq!(read_all(&store).await.len(), 1);
     flush(&store).await;

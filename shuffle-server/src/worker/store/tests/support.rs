@@ -6,7 +6,7 @@ use overhand_common::{
     Result,
     block::{Block, Codec, Flags, HEADER_LEN, Header},
     ids::{AppId, Attempt, Layout, ShardKey},
-    message::{Fetch, Fin, Push},
+    message::{Fetch, Fin, Last, Push},
 };
 
 use crate::{
@@ -87,8 +87,9 @@ impl Writer {
             self.sums.bytes += block.len() as u64;
             self.sums.crc_xor ^= Block::split(block).expect("sealed").0.crc;
         }
-        let fin = fin.then_some(self.sums);
-        let push = Push { key: self.key, layout: self.layout, attempt: self.attempt, frame, fin };
+        let last = fin.then_some(Last::Whole(self.sums));
+        let (key, layout, attempt) = (self.key, self.layout, self.attempt);
+        let push = Push { key, layout, attempt, frame, last, chain: vec![] };
         Sent { push, body: blocks.concat(), blocks: blocks.len() as u32 }
     }
 }
@@ -107,7 +108,7 @@ pub async fn write(store: &Store, map_index: u32, attempt: u64, blocks: &[(u32, 
 }
 
 pub fn fetch(key: ShardKey, partitions: Range<u32>, maps: Range<u32>) -> Fetch {
-    Fetch { key, partitions, maps, credit: 0 }
+    Fetch { key, partitions, maps, credit: 0, without: vec![] }
 }
 
 /// The bytes of a piece.
