@@ -7,6 +7,7 @@
 //! # Layout
 //! - [`application`]: the driver's side: registration, lease, placement, removal.
 //! - [`placement`]: where the shards of one shuffle are; travels from the driver to the tasks.
+//! - [`epochs`]: how a client hears of the shards' newest epochs.
 //! - [`client`]: one per executor: settings, connections, memory, counters.
 //! - [`writer`]: batches of records in, blocks out.
 //! - [`reader`]: blocks in, batches of items out.
@@ -30,6 +31,7 @@ pub mod application;
 pub mod client;
 mod codec;
 mod control;
+pub mod epochs;
 mod link;
 pub mod placement;
 mod pool;
@@ -38,6 +40,7 @@ pub mod writer;
 
 pub use application::{Application, ApplicationConfig};
 pub use client::{Client, ClientConfig, Counters};
+pub use epochs::{Driver, Trouble};
 pub use overhand_common::{
     Error, ErrorKind, Result,
     block::Codec,

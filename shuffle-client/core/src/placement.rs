@@ -6,7 +6,8 @@
 //! | field | size |
 //! |---|---|
 //! | CRC-32 of the rest | 4 |
-//! | version, 1 | 1 |
+//! | version of this format, 2 | 1 |
+//! | version of the placement | 8 |
 //! | application | text |
 //! | shuffle, partitions, shards | 3 × 4 |
 //! | token | text |
@@ -23,7 +24,7 @@ pub use overhand_common::ids::Place;
 
 use crate::{AppId, Error, ErrorKind, Layout, Result, WorkerId};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// One epoch of a shard: a chain of workers, the primary first.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ impl Epoch {
 /// Where the shards of one shuffle are, and what a task needs to get there. The driver makes it, tasks get its bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Placement {
+    /// Grows with every change that the driver makes.
+    pub version: u64,
     /// The application.
     pub app: AppId,
     /// The shuffle.
@@ -66,6 +69,7 @@ impl std::fmt::Debug for Placement {
             .field("app", &self.app)
             .field("shuffle", &self.shuffle)
             .field("layout", &self.layout)
+            .field("version", &self.version)
             .field("shards", &self.shards)
             .finish_non_exhaustive()
     }
@@ -90,6 +94,7 @@ impl Placement {
     /// The bytes, for the engine's own messages.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0, 0, 0, 0, VERSION];
+        out.extend_from_slice(&self.version.to_le_bytes());
         put_text(&mut out, self.app.as_str());
         for number in [self.shuffle, self.layout.partitions(), self.layout.shards()] {
             out.extend_from_slice(&number.to_le_bytes());
@@ -132,12 +137,11 @@ impl Placement {
         if crc32fast::hash(bytes) != crc {
             return Err(malformed("the checksum is wrong"));
         }
-        let version = bytes.try_get_u8().map_err(short)?;
-        if version != VERSION {
-            return Err(malformed(format!(
-                "version {version} is unknown: use the same client in driver and executors"
-            )));
+        let format = bytes.try_get_u8().map_err(short)?;
+        if format != VERSION {
+            return Err(malformed(format!("format {format} is unknown: use the same client in driver and executors")));
         }
+        let version = bytes.try_get_u64_le().map_err(short)?;
         let app = text(&mut bytes)?.parse()?;
         let shuffle = bytes.try_get_u32_le().map_err(short)?;
         let partitions = bytes.try_get_u32_le().map_err(short)?;
@@ -168,7 +172,7 @@ impl Placement {
         if !bytes.is_empty() {
             return Err(malformed(format!("{} bytes too many", bytes.len())));
         }
-        Ok(Self { app, shuffle, layout, token, token_expires, coordinators, shards })
+        Ok(Self { version, app, shuffle, layout, token, token_expires, coordinators, shards })
     }
 }
 
@@ -226,6 +230,7 @@ mod tests {
     fn placement() -> Placement {
         let epoch = |epoch, chain: &[u128]| Epoch { epoch, chain: chain.iter().copied().map(place).collect() };
         Placement {
+            version: 3,
             app: "app-1".parse().expect("valid"),
             shuffle: 7,
             layout: Layout::new(100, 2).expect("in bounds"),

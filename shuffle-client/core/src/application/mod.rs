@@ -107,6 +107,7 @@ impl Application {
         let (workers, token, token_expires) = self.lease.view();
         let (layout, shards) = placing::place(&workers, shuffle, partitions)?;
         let placement = Placement {
+            version: 0,
             app: self.config.app.clone(),
             shuffle,
             layout,

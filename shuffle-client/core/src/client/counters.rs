@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 pub struct Counters {
     /// Calls to coordinators.
     pub coordinator_calls: u64,
+    /// Questions to the driver.
+    pub driver_calls: u64,
     /// Connections opened to workers.
     pub connections: u64,
     /// Frames sent, repeats included.
@@ -25,6 +27,7 @@ pub struct Counters {
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     pub(crate) coordinator_calls: AtomicU64,
+    pub(crate) driver_calls: AtomicU64,
     pub(crate) connections: AtomicU64,
     pub(crate) frames: AtomicU64,
     pub(crate) fetches: AtomicU64,
@@ -37,6 +40,7 @@ impl Tally {
     pub(crate) fn read(&self) -> Counters {
         Counters {
             coordinator_calls: self.coordinator_calls.load(Relaxed),
+            driver_calls: self.driver_calls.load(Relaxed),
             connections: self.connections.load(Relaxed),
             frames: self.frames.load(Relaxed),
             fetches: self.fetches.load(Relaxed),

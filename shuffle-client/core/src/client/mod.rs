@@ -5,6 +5,7 @@
 
 mod config;
 mod counters;
+mod placements;
 mod threads;
 mod tokens;
 
@@ -16,11 +17,12 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use self::{config::ClientConfig, counters::Counters};
 pub(crate) use self::{
     counters::{Tally, count},
+    placements::Placements,
     threads::Threads,
     tokens::{Tokens, now},
 };
 use crate::{
-    Attempt, Error, ErrorKind, Place, Placement, ReadRequest, Reader, Result, Writer,
+    Attempt, Driver, Error, ErrorKind, Place, Placement, ReadRequest, Reader, Result, Writer,
     codec::Cipher,
     link::{Context, Target, fetch::FetchLink, push::PushLink},
     pool::Pool,
@@ -40,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     pub(crate) workspaces: Workspaces,
     pub(crate) threads: Threads,
+    pub(crate) placements: Placements,
     context: Arc<Context>,
     pushes: Mutex<HashMap<Target, Arc<PushLink>>>,
     fetches: Mutex<HashMap<Target, Arc<FetchLink>>>,
@@ -76,6 +79,19 @@ impl Client {
     /// # Errors
     /// `Invalid` if a setting is out of bounds, `Internal` if threads can't be started.
     pub fn new(config: ClientConfig) -> Result<Self> {
+        Self::start(config, None)
+    }
+
+    /// A client that asks `driver` when a placement is out of date: without one, a worker that fails for good fails
+    /// what needs it.
+    ///
+    /// # Errors
+    /// As of [`Client::new`].
+    pub fn with_driver(config: ClientConfig, driver: Arc<dyn Driver>) -> Result<Self> {
+        Self::start(config, Some(driver))
+    }
+
+    fn start(config: ClientConfig, driver: Option<Arc<dyn Driver>>) -> Result<Self> {
         config.validate()?;
         let cipher = config.encryption_key.as_deref().map(Cipher::new).transpose()?.map(Arc::new);
         let pool = Pool::new(config.idle_memory);
@@ -87,6 +103,7 @@ impl Client {
             answer_timeout: config.answer_timeout,
             retry_for: config.retry_for,
         });
+        let placements = Placements::new(driver, Arc::clone(&context.tally));
         let threads = Threads::start(config.encode_threads)?;
         let runtime = OwnedRuntime::start("overhand-io", config.io_threads)?;
         Ok(Self(Arc::new(Shared {
@@ -95,6 +112,7 @@ impl Client {
             pool,
             workspaces: Workspaces::default(),
             threads,
+            placements,
             context,
             pushes: Mutex::default(),
             fetches: Mutex::default(),

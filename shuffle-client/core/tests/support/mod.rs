@@ -22,6 +22,7 @@ pub const WORKER: WorkerId = WorkerId { id: uuid::Uuid::from_u128(7), incarnatio
 pub fn placement(address: &str, shuffle: u32, partitions: u32, shards: u32) -> Arc<Placement> {
     let place = Place { worker: WORKER, address: address.to_owned() };
     Arc::new(Placement {
+        version: 0,
         app: "app-1".parse().expect("valid"),
         shuffle,
         layout: Layout::new(partitions, shards).expect("in bounds"),

@@ -1,6 +1,6 @@
 //! A frame's way from the socket to the store.
 
-use std::{future::Future, pin::pin, task::Poll, time::Instant};
+use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Instant};
 
 use overhand_common::{
     Error, ErrorKind,
@@ -29,10 +29,10 @@ impl Connection {
         let shared = self.shared.clone();
         let last = push.last.is_some();
         let store = async move {
-            let result = shared.plane.store.push(&shared.app, &push, body, header.blocks).await;
+            let result = shared.plane.store.push(&shared.app, &push, Arc::new(body), header.blocks).await;
             match result {
-                Ok(()) => {
-                    shared.output.send(&message(Kind::Ack, header.stream, &[])).await?;
+                Ok(ack) => {
+                    shared.output.send(&message(Kind::Ack, header.stream, ack.encode(shared.version))).await?;
                     shared.plane.metrics.push_seconds.record(begun.elapsed());
                     Ok(())
                 }
@@ -69,7 +69,8 @@ impl Connection {
 
     /// Memory for a frame. While there is none this connection stands still, which holds its writers back.
     async fn memory(&self, header: &Header) -> Result<crate::memory::PooledBuf, Error> {
-        let mut reserve = pin!(self.shared.plane.store.reserve(header.body_len as usize, header.blocks));
+        let mut reserve =
+            pin!(self.shared.plane.store.reserve(&self.shared.app, header.body_len as usize, header.blocks));
         if let Some(result) = at_once(reserve.as_mut()).await {
             return result;
         }

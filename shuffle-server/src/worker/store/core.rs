@@ -36,6 +36,8 @@ pub struct Core {
     pub queue: Queue,
     /// Whether no data folder could take what had to be flushed. Who waits for memory then is refused, not left waiting.
     pub stalled: watch::Sender<bool>,
+    /// Whether new data is refused, because the worker is being drained.
+    pub draining: AtomicBool,
     /// True after close. Read-locked while a frame is taken, so that none slips in behind the last flush.
     pub closed: RwLock<bool>,
     /// Whether the threads should end.

@@ -51,8 +51,8 @@ impl Mark {
 /// A frame's memory and whose it is.
 #[derive(Debug)]
 pub struct Frame {
-    /// The body as it came.
-    pub body: PooledBuf,
+    /// The body as it came; shared with what forwards it to the next worker of the chain.
+    pub body: Arc<PooledBuf>,
     /// Its attempt's.
     pub mark: Arc<Mark>,
 }

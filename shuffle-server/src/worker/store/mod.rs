@@ -49,8 +49,8 @@ use std::{
 
 use overhand_common::{
     Error, ErrorKind, Result,
-    ids::{AppId, WorkerId},
-    message::{Fetch, Push},
+    ids::{AppId, Layout, ShardKey, WorkerId},
+    message::{Ack, Fetch, Push},
 };
 use parking_lot::Mutex;
 
@@ -83,10 +83,10 @@ impl Store {
         self.core.worker
     }
 
-    /// Waits, in order of arrival, until there is memory for a frame of `len` bytes in `blocks` blocks: the numbers of
-    /// the message's header. `Backpressure` when memory is full and no data folder can take anything, `Closed` after
-    /// [`Store::close`].
-    pub async fn reserve(&self, len: usize, blocks: u32) -> Result<PooledBuf> {
+    /// Waits, in order of arrival, until there is memory for a frame of `len` bytes in `blocks` blocks of `app`: the
+    /// numbers of the message's header. `Backpressure` when memory is full and no data folder can take anything,
+    /// `Closed` after [`Store::close`].
+    pub async fn reserve(&self, _app: &AppId, len: usize, blocks: u32) -> Result<PooledBuf> {
         let core = &*self.core;
         let charge = Pool::charge(len, blocks as usize * frame::BLOCK_OVERHEAD)?;
         let permit = match core.pool.budget().try_acquire(charge) {
@@ -122,7 +122,7 @@ impl Store {
 
     /// Checks and keeps a frame; `body` is exactly what followed the head, `blocks` the number in the header.
     /// When it returns, the frame may be acknowledged.
-    pub async fn push(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<()> {
+    pub async fn push(&self, app: &AppId, push: &Push, body: Arc<PooledBuf>, blocks: u32) -> Result<Ack> {
         let core = &*self.core;
         let taken = self.take(app, push, body, blocks);
         let shard = taken.inspect_err(|_| core.metrics.refused_frames.increment(1))?;
@@ -134,13 +134,13 @@ impl Store {
             && let Some(flushed) = shard.wait_indexed(push.attempt)?
         {
             core.queue.push(&shard);
-            return flushed.await.map_err(|_| closed())?;
+            flushed.await.map_err(|_| closed())??;
         }
-        Ok(())
+        Ok(Ack::default())
     }
 
     /// Finds the shard, and gives it the frame if it has not got it yet.
-    fn take(&self, app: &AppId, push: &Push, body: PooledBuf, blocks: u32) -> Result<Arc<Shard>> {
+    fn take(&self, app: &AppId, push: &Push, body: Arc<PooledBuf>, blocks: u32) -> Result<Arc<Shard>> {
         let core = &*self.core;
         let shard = self.open_shard(app, push)?;
         if shard.has(push)? {
@@ -193,6 +193,35 @@ impl Store {
         }
         let tables = self.core.apps.shard(app, &fetch.key)?.tables(&fetch.partitions)?;
         Ok(Cursor::new(self.core.clone(), fetch, tables))
+    }
+
+    /// Takes blocks of any attempts of a shard's epoch, which another worker holds too: a part of a copy. `body` is whole
+    /// blocks, which are checked. What is here already may come again.
+    pub async fn adopt(&self, app: &AppId, key: &ShardKey, layout: Layout, body: PooledBuf) -> Result<()> {
+        let _ = (app, key, layout, body);
+        Err(Error::new(ErrorKind::Internal, "copies can't be taken yet"))
+    }
+
+    /// Ends a copy: when it returns, what was adopted is kept as the settings promise.
+    pub async fn adopted(&self, app: &AppId, key: &ShardKey) -> Result<()> {
+        let _ = (app, key);
+        Err(Error::new(ErrorKind::Internal, "copies can't be taken yet"))
+    }
+
+    /// Deletes what is here of a shard's epoch; no error if there is nothing. When it returns, the disk is clean.
+    pub async fn forget(&self, app: &AppId, key: &ShardKey) -> Result<()> {
+        let _ = (app, key);
+        Err(Error::new(ErrorKind::Internal, "copies can't be deleted yet"))
+    }
+
+    /// From now on refuses new data with `Broken`, or takes it again.
+    pub fn set_draining(&self, draining: bool) {
+        self.core.draining.store(draining, Ordering::Release);
+    }
+
+    /// Whether new data is refused.
+    pub fn is_draining(&self) -> bool {
+        self.core.draining.load(Ordering::Acquire)
     }
 
     /// Deletes a shuffle and leaves a tombstone, which refuses the attempts that are older than it; no error if it is

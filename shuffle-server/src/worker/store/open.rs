@@ -74,6 +74,7 @@ impl Store {
             apps,
             queue: Queue::default(),
             stalled: watch::Sender::new(false),
+            draining: AtomicBool::new(false),
             closed: RwLock::new(false),
             stopping: AtomicBool::new(false),
             metrics,

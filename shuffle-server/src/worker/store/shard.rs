@@ -110,7 +110,7 @@ impl Shard {
 
     /// Takes a frame whose blocks were checked; false if it is there already. A FIN that does not match what is here
     /// drops the attempt. A memtable that holds `memtable_max` bytes or more of memory is sealed.
-    pub fn take(&self, push: &Push, body: PooledBuf, checked: Checked, memtable_max: u64) -> Result<bool> {
+    pub fn take(&self, push: &Push, body: Arc<PooledBuf>, checked: Checked, memtable_max: u64) -> Result<bool> {
         let mut state = self.lock()?;
         if state.has(push)? {
             return Ok(false);

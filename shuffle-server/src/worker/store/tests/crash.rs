@@ -2,6 +2,7 @@ use std::{
     fs,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use overhand_common::ErrorKind;
@@ -210,12 +211,12 @@ async fn unfinished_segments_are_deleted_at_start() {
 async fn a_closed_store_refuses_everything() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(settings(dir.path(), 32 << 20));
-    let body = store.reserve(0, 0).await.expect("there");
+    let body = store.reserve(&app(), 0, 0).await.expect("there");
     store.close().await.expect("closed");
     store.close().await.expect("closed already");
     let push = Writer::new(0, 0).frame(&[], true).push;
-    assert_eq!(store.push(&app(), &push, body, 0).await.expect_err("closed").kind(), ErrorKind::Closed);
-    assert_eq!(store.reserve(10, 1).await.map(drop).expect_err("closed").kind(), ErrorKind::Closed);
+    assert_eq!(store.push(&app(), &push, Arc::new(body), 0).await.expect_err("closed").kind(), ErrorKind::Closed);
+    assert_eq!(store.reserve(&app(), 10, 1).await.map(drop).expect_err("closed").kind(), ErrorKind::Closed);
     let fetched = store.fetch(&app(), &fetch(KEY, 0..1, 0..1)).map(drop);
     assert_eq!(fetched.expect_err("closed").kind(), ErrorKind::Closed);
 }

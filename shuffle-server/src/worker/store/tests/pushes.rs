@@ -108,7 +108,7 @@ async fn a_shuffle_has_one_layout() {
 async fn a_frame_larger_than_the_budget_is_refused_at_once() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(settings(dir.path(), 1 << 20));
-    assert_eq!(store.reserve(2 << 20, 1).await.expect_err("too large").kind(), ErrorKind::Invalid);
+    assert_eq!(store.reserve(&app(), 2 << 20, 1).await.expect_err("too large").kind(), ErrorKind::Invalid);
 }
 
 #[tokio::test]

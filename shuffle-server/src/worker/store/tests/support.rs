@@ -96,9 +96,9 @@ impl Writer {
 
 impl Sent {
     pub async fn to(&self, store: &Store) -> Result<()> {
-        let mut body = store.reserve(self.body.len(), self.blocks).await?;
+        let mut body = store.reserve(&app(), self.body.len(), self.blocks).await?;
         body.copy_from_slice(&self.body);
-        store.push(&app(), &self.push, body, self.blocks).await
+        store.push(&app(), &self.push, Arc::new(body), self.blocks).await.map(drop)
     }
 }
 
