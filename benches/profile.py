@@ -1,20 +1,22 @@
 #!/usr/bin/env python3
-"""Shows where the CPU time of a shuffle goes: executors by async-profiler (from Maven Central), the server by perf where it is installed.
+"""Shows where the CPU time of a warm shuffle goes, by process and part, sampled by Linux's perf.
 
-  python3 benches/profile.py                         repartition into 200 partitions
+  python3 benches/profile.py                         repartition into 200 partitions through Overhand
   python3 benches/profile.py --job repartition --partitions 2000 --shuffle sort
 
-Samples are put under the part that their innermost known frame belongs to. Writes benches/results/profile-SHUFFLE-JOB-PARTITIONS.md and,
-beside it, the collapsed stacks that flame graphs are made of.
+Samples are put under the part that their function belongs to: native functions by their symbols, Java's by the map that
+the JVM writes of its compiled code. The JVM's compiler threads are left out: their work ends, a shuffle's does not.
+Writes benches/results/profile-SHUFFLE-JOB-PARTITIONS.md.
 """
 
 import argparse
+import bisect
 import collections
 import contextlib
 import pathlib
-import platform
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,90 +29,138 @@ sys.path.insert(0, str(ROOT / "benches"))
 import run
 from harness import lines
 
-PROFILER = "tools.profiler:async-profiler:4.1"
-
-# The first rule that matches a frame, from the innermost frame outwards, names the part.
+# The first rule that matches a function's name names the part.
 PARTS = [
-    ("compress", r"LZ4_compress|ZSTD_compress|lz4_flex.*compress_into|LZ4Compressor|LZ4JNI_LZ4_1compress|compress_limitedOutput|compress_fast"),
-    ("decompress", r"LZ4_decompress|ZSTD_decompress|lz4_flex.*decompress|LZ4.*[dD]ecompress"),
+    ("compress", r"LZ4_compress|ZSTD_.*[cC]ompress|LZ4JNI_LZ4_1compress|compress_limitedOutput"),
+    ("decompress", r"LZ4_decompress|ZSTD_.*[dD]ecompress|LZ4JNI_LZ4_1decompress"),
     ("checksum", r"crc32|CRC32|Adler32|XXH"),
-    ("scatter: sort by partition, gather", r"overhand_client.*(encoder|index|output|gather|scatter)|ShuffleExternalSorter|ShuffleInMemorySorter|RadixSort|TimSort|UnsafeShuffleWriter|BypassMergeSort|ExternalSorter"),
-    ("network: send", r"tcp_send|sock_sendmsg|__sys_send|sendmsg|sendfile|writev|sock_write_iter"),
-    ("network: receive", r"tcp_recv|sock_recv|recvmsg|recvfrom|sock_read_iter|__libc_recv"),
-    ("file system", r"ext4_|vfs_write|vfs_read|generic_perform_write|FileDispatcherImpl|FileOutputStream|FileInputStream|copy_page_(to|from)_iter|filemap"),
-    ("page faults", r"asm_exc_page_fault|handle_mm_fault|do_anonymous_page|clear_page|clear_huge_page|do_huge_pmd"),
-    ("copy", r"memcpy|memmove|Unsafe_CopyMemory|copyMemory|_unsafe_arraycopy|jbyte_disjoint_arraycopy"),
-    ("writer: rows into the arena", r"io/overhand/spark/write"),
-    ("reader: rows out of blocks", r"io/overhand/spark/read"),
-    ("serializer streams", r"UnsafeRowSerializer|SerializationStream|DataOutputStream|DataInputStream|BufferedOutputStream|BlockStoreShuffleReader|ShuffleBlockFetcherIterator"),
-    ("Spark: rows, expressions, operators", r"org/apache/spark/sql|GeneratedClass|GeneratedIterator|GeneratedProject"),
-    ("Spark: tasks, scheduling, RPC", r"org/apache/spark|io/netty|java/util/concurrent"),
-    ("JVM: compiler", r"CompileBroker|C2Compiler|Compiler::|compiler_thread"),
-    ("JVM: garbage collection", r"G1|GCTaskThread|WorkerThread::run|WorkGang"),
-    ("client threads (tokio)", r"tokio|mio|overhand"),
-    ("kernel: scheduling, epoll", r"schedule|epoll|futex|swapper|pthread_cond|nanosleep|switch_to"),
+    ("network: send", r"tcp_send|tcp_write|sendmsg|sendfile|writev|_copy_from_iter|skb_(copy|splice)|alloc_skb|ip_queue_xmit"),
+    ("network: receive", r"tcp_recv|recvmsg|recvfrom|_copy_to_iter|skb_copy_datagram|simple_copy_to_iter|tcp_rcv|handle_softirqs"),
+    ("file system", r"ext4_|xfs_|vfs_|generic_perform_write|filemap|pagecache|iomap|copy_page"),
+    ("page faults", r"page_fault|handle_mm_fault|do_anonymous_page|clear_page|clear_huge|do_huge_pmd|charge_memcg|lru_"),
+    ("scatter: sort by partition, gather", r"overhand_client::(writer|codec)|ShuffleExternalSorter|ShuffleInMemorySorter|RadixSort|TimSort|"
+                                           r"UnsafeShuffleWriter|BypassMergeSort|ExternalSorter"),
+    ("read: find blocks, keep account", r"overhand_client::reader"),
+    ("copy", r"memcpy|memmove|memset|copyMemory|CopyMemory|arraycopy|Copy::"),
+    ("writer: rows into the arena", r"io[/.]overhand[/.]spark[/.]write"),
+    ("reader: rows out of blocks", r"io[/.]overhand[/.]spark[/.](read|jni)"),
+    ("serializer and its streams", r"UnsafeRowSerializer|[sS]erializ|kryo|DataOutputStream|DataInputStream|Buffered|ByteBuffer|LZ4Block|"
+                                   r"ShuffleBlockFetcher"),
+    ("Spark: rows, expressions, operators", r"org[/.]apache[/.]spark[/.](sql|unsafe|util)|GeneratedClass|GeneratedIterator|benches"),
+    ("Spark: tasks, scheduling, RPC", r"org[/.]apache[/.]spark|io[/.]netty|java[/.]util[/.]concurrent"),
+    ("worker: frames and tables", r"overhand_server::worker|overhand_server::memory|overhand_common"),
+    ("RocksDB", r"rocksdb"),
+    ("JVM: garbage collection", r"G1|GCTask|Gang|ScanEvac|ParScan|oopDesc|MarkSweep|CardTable"),
+    ("JVM: interpreter, stubs, runtime", r"Interpreter|StubRoutines|_stub|vtable|itable|SharedRuntime|JVM_|Unsafe_|jni_|libjvm|Monitor|Thread::"),
+    ("threads: tokio, mio, locks", r"tokio|mio::|parking_lot|futex|std::sync"),
+    ("kernel: scheduling, waking, the rest", r"^kernel "),
+    ("other", r""),
 ]
 RULES = [(name, re.compile(pattern)) for name, pattern in PARTS]
+COMPILERS = re.compile(r"^(C1|C2) CompilerThre|^Sweeper thread")
 
 
-def part_of(frames):
-    """The part that the innermost known frame belongs to."""
-    for frame in reversed(frames):
-        for name, rule in RULES:
-            if rule.search(frame):
-                return name
-    return "other"
+def part_of(function):
+    """The part that a function belongs to."""
+    return next(name for name, rule in RULES if rule.search(function))
 
 
-def profiler():
-    """The profiler's library, taken out of its jar."""
-    folder = lines.CACHE / "async-profiler"
-    library = folder / "libasyncProfiler.so"
-    if not library.exists():
-        subprocess.run(["mvn", "-B", "-q", "dependency:copy", f"-Dartifact={PROFILER}", f"-DoutputDirectory={folder}"], check=True)
-        jar = next(folder.glob("async-profiler-*.jar"))
-        arch = "linux-arm64" if platform.machine() == "aarch64" else "linux-x64"
-        with zipfile.ZipFile(jar) as archive:
-            library.write_bytes(archive.read(f"{arch}/libasyncProfiler.so"))
-    return library
+def children(pid):
+    """The processes that `pid` has started."""
+    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
-def server_symbols(pid, seconds_file):
-    """Starts perf on the server; None where there is no perf."""
-    if not shutil.which("perf"):
-        return None
-    return subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-p", str(pid), "-o", str(seconds_file)],
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+class Library:
+    """Our native library in a JVM, which unlinks the file when it is loaded, so that perf can't name its functions."""
+    NAME = "liboverhand_jni"
+
+    def __init__(self, pid, scratch):
+        self.functions, self.mappings = [], []
+        for text in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            if self.NAME in text and " r-xp " in text:
+                start, end, offset = (int(number, 16) for number in re.match(r"(\w+)-(\w+) \S+ (\w+)", text).groups())
+                self.mappings.append((start, end, offset))
+        file = scratch / "library.so"
+        with zipfile.ZipFile(lines.plugin_jar()) as jar:
+            file.write_bytes(jar.read(next(name for name in jar.namelist() if self.NAME in name)))
+        segments = subprocess.run(["readelf", "-lW", file], capture_output=True, text=True, check=True).stdout
+        code = re.search(r"LOAD\s+0x(\w+) 0x(\w+) .* R E ", segments)
+        self.shift = int(code[2], 16) - int(code[1], 16)
+        for text in subprocess.run(["nm", "-Cn", "--defined-only", file], capture_output=True, text=True,
+                                   check=True).stdout.splitlines():
+            address, kind, name = text.split(" ", 2)
+            if kind in "tT":
+                self.functions.append((int(address, 16), name))
+
+    def function(self, address):
+        """The function at an address of the process."""
+        for start, end, offset in self.mappings:
+            if start <= address < end:
+                at = bisect.bisect(self.functions, (address - start + offset + self.shift, "\uffff"))
+                return self.functions[at - 1][1] if at else self.NAME
+        return self.NAME
 
 
-def executors(folder):
-    """Samples by part, and all collapsed stacks."""
-    parts, stacks = collections.Counter(), collections.Counter()
-    for path in folder.glob("executor-*.collapsed"):
-        for text in path.read_text().splitlines():
-            stack, _, count = text.rpartition(" ")
-            stacks[stack] += int(count)
-            parts[part_of(stack.split(";"))] += int(count)
-    return parts, stacks
+class Sampler:
+    """Samples the driver, the executors and the server of an application while it is open."""
+
+    def __init__(self, application, data):
+        driver = application.process.pid
+        self.jvms = {driver: "driver"} | {child: "executors" for child in children(driver)}
+        self.roles = self.jvms | ({application.server.pid: "server"} if application.server else {})
+        self.data = data
+        self.perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-o", str(data),
+                                      "-p", ",".join(map(str, self.roles))], stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        """Ends the sampling and returns, per role, samples by function."""
+        self.perf.send_signal(signal.SIGINT)
+        self.perf.wait()
+        for pid in self.jvms:
+            subprocess.run([lines.java_home() / "bin/jcmd", str(pid), "Compiler.perfmap"], check=True,
+                           stdout=subprocess.DEVNULL)
+        ours = {pid: Library(pid, self.data.parent) for pid in self.jvms}
+        script = subprocess.run(["perf", "script", "-i", str(self.data), "-F", "comm,pid,ip,sym,dso"], capture_output=True,
+                                text=True, errors="replace").stdout
+        for pid in self.jvms:
+            pathlib.Path(f"/tmp/perf-{pid}.map").unlink(missing_ok=True)
+        functions = collections.defaultdict(collections.Counter)
+        for text in script.splitlines():
+            match = re.match(r"\s*(.*?)\s+(\d+)\s+([0-9a-f]+) (.*?) \(([^()]*)(?: \(deleted\))?\)$", text)
+            if not match or COMPILERS.match(match[1]):
+                continue
+            pid, name, file = int(match[2]), match[4], match[5]
+            if name == "[unknown]":
+                name = ours[pid].function(int(match[3], 16)) if Library.NAME in file else pathlib.Path(file).name
+            functions[self.roles[pid]][("kernel " if "kernel" in file else "") + name] += 1
+        return functions
 
 
-def server(data):
-    """Samples by symbol's part, and the symbols."""
-    report = subprocess.run(["perf", "report", "-i", str(data), "--stdio", "--no-children", "-F", "sample,sym", "-q"],
-                            capture_output=True, text=True).stdout
-    parts, symbols = collections.Counter(), collections.Counter()
-    for text in report.splitlines():
-        if match := re.match(r"\s*(\d+)\s+\[[.k]\]\s+(.*)", text):
-            symbols[match[2].strip()] += int(match[1])
-            parts[part_of([match[2]])] += int(match[1])
-    return parts, symbols
+def shares(title, counter, total, most):
+    """A table of shares of `total`."""
+    rows = [f"| `{name}` | {100 * count / total:.1f} % |" for name, count in counter.most_common(most)]
+    return "\n".join([f"### {title}", "", "| | share of all CPU time |", "|---|---|", *rows, ""])
 
 
-def shares(title, counter, most=14):
-    """A table of shares."""
-    total = sum(counter.values()) or 1
-    rows = [f"| {name} | {100 * count / total:.1f} % |" for name, count in counter.most_common(most)]
-    return "\n".join([f"## {title}", "", "| part | share |", "|---|---|", *rows, ""])
+def report(functions):
+    """Who takes how much, and for what."""
+    total = sum(counter.total() for counter in functions.values())
+    parts = {role: collections.Counter() for role in functions}
+    for role, counter in functions.items():
+        for function, count in counter.items():
+            parts[role][part_of(function)] += count
+    roles = sorted(parts, key=lambda role: -parts[role].total())
+    names = sorted({name for counter in parts.values() for name in counter},
+                   key=lambda name: -sum(counter[name] for counter in parts.values()))
+    share = lambda count: f"{100 * count / total:.1f} %" if count else ""
+    out = ["| part | all | " + " | ".join(roles) + " |", "|---|---|" + "---|" * len(roles)]
+    for name in names:
+        cells = [parts[role][name] for role in roles]
+        out.append(f"| {name} | {share(sum(cells))} | " + " | ".join(map(share, cells)) + " |")
+    out.append("| **all** | 100 % | " + " | ".join(share(parts[role].total()) for role in roles) + " |")
+    out += ["", *[shares(f"{role}, by function", functions[role], total, 15) for role in roles if role != "driver"]]
+    return "\n".join(out)
 
 
 def main():
@@ -120,37 +170,32 @@ def main():
     parser.add_argument("--job", default="repartition")
     parser.add_argument("--partitions", type=int, default=200)
     parser.add_argument("--rows", type=int, default=20_000_000)
-    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=4)
     arguments = parser.parse_args()
+    if not shutil.which("perf"):
+        raise SystemExit("perf was not found: install it (linux-perf, linux-tools)")
     case = run.Case(f"{arguments.job}-{arguments.partitions}", arguments.job, arguments.rows, arguments.partitions)
     (lines.CACHE / "bench").mkdir(parents=True, exist_ok=True)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="profile-", dir=lines.CACHE / "bench"))
-    options = f"-agentpath:{profiler()}=start,event=ctimer,interval=2ms,cstack=vm,collapsed,file={scratch}/executor-%p.collapsed"
 
     with contextlib.ExitStack() as stack:
-        application = run.Application(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch, [],
-                                      {"spark.executor.extraJavaOptions": options})
+        application = run.Application(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch, [])
         stack.callback(application.stop)
-        application.run(case, arguments.rows)
-        perf = server_symbols(application.server.pid, scratch / "perf.data") if application.server else None
+        for _ in range(2):
+            application.run(case, arguments.rows)
+        sampler = Sampler(application, scratch / "perf.data")
         for turn in range(1, arguments.runs + 1):
             result = application.run(case, arguments.rows)
             print(f"run {turn}: wall {result['wall_s']:.2f} s, cpu {result['cpu_s']:.2f} s", flush=True)
-        if perf:
-            perf.send_signal(2)
-            perf.wait()
+        functions = sampler.stop()
 
-    parts, stacks = executors(scratch)
+    about = run.machine()
     text = [f"# Where the time goes: {case.name}, {arguments.shuffle} shuffle, Spark {lines.LINES[arguments.spark].spark}", "",
-            f"{arguments.rows:,} rows, {arguments.runs} runs and one to warm up. `python3 benches/profile.py {' '.join(sys.argv[1:])}`", "",
-            shares("Executors", parts)]
-    if perf:
-        by_part, by_symbol = server(scratch / "perf.data")
-        text += [shares("Server", by_part), shares("Server, by symbol", by_symbol)]
+            f"{arguments.rows:,} rows, {arguments.runs} runs after two to warm up; {about['cpu']}, {about['cores']} cores; "
+            f"commit {about['commit']}, {about['date']}; `python3 benches/profile.py {' '.join(sys.argv[1:])}`.".replace(" `.", "`."), "",
+            report(functions)]
     out = ROOT / "benches/results" / f"profile-{arguments.shuffle}-{case.name}.md"
-    out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text("\n".join(text))
-    (lines.CACHE / "bench" / f"{out.stem}.collapsed").write_text("".join(f"{stack} {count}\n" for stack, count in stacks.items()))
     shutil.rmtree(scratch, ignore_errors=True)
     print(out.read_text())
     return 0

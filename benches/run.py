@@ -59,24 +59,13 @@ class Application:
 
     def __init__(self, name, line, manager, scratch, server_flags, more_conf=None):
         self.name = name
-        self.server = None
         home = lines.spark_home(line, scratch / name)
-        built = lines.build("benches/spark", line)
-        entries = [built.classes]
-        (scratch / name / "local").mkdir()
-        conf = {
-            "spark.master": "local-cluster[2,1,2048]", "spark.executor.memory": "2g", "spark.ui.enabled": "false",
-            "spark.local.dir": scratch / name / "local", "java.io.tmpdir": scratch / name / "local",
-            "spark.sql.warehouse.dir": scratch / name / "warehouse",
-            "spark.shuffle.manager": "sort",
-        }
+        entries = [lines.build("benches/spark", line).classes]
+        self.server = None
         if manager == "overhand":
             self.server = server.Server(scratch / name / "data", *server_flags, log=scratch / name / "server.log")
             entries.insert(0, lines.plugin_jar())
-            conf |= {"spark.shuffle.manager": lines.MANAGER, "spark.overhand.coordinators": self.server.coordinators,
-                     "spark.overhand.fallback": "never", "overhand.server.pid": self.server.pid}
-        conf |= more_conf or {}
-        conf["spark.executor.extraClassPath"] = ":".join(map(str, entries))
+        conf = lines.folders(scratch / name, entries) | lines.two_executors(self.server) | (more_conf or {})
         command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap="1g", conf=conf)
         self.log = scratch / name / "driver.log"
         with open(self.log, "w") as errors:
@@ -115,7 +104,7 @@ def measure(case, applications, runs, scale, record):
             result = application.run(case, rows)
             label = "warm-up" if turn == 0 else f"run {turn}"
             print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
-                  f"cpu {result['cpu_s']:7.2f} s peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows", flush=True)
+                  f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows", flush=True)
             if turn > 0:
                 results[application.name].append(result)
                 record(dict(case=case.name, shuffle=application.name, run=turn, rows_asked=rows, **result))

@@ -31,11 +31,8 @@ def run(part, line, manager, logs, timeout, out, modes, jobs):
         "oracle.modes": modes,
         "oracle.jobs": jobs,
         "oracle.label": label,
-        "spark.local.dir": scratch / "local",
-        "java.io.tmpdir": scratch,
-        "spark.executor.extraClassPath": ":".join(map(str, entries)),
+        **lines.folders(scratch, entries),
     }
-    (scratch / "local").mkdir()
     command = lines.java([*entries, home / "jars/*"], "io.overhand.oracle.Oracle", heap="2g", conf=conf)
     log = logs / f"{part}-{line.name}.log"
     with open(log, "w") as errors:

@@ -62,24 +62,15 @@ class Demo:
         self.line, self.records, self.scratch = line, records, scratch
         self.screen = Screen()
         self.home = lines.spark_home(line, scratch)
-        (scratch / "local").mkdir()
         # About 64 MB in a partition: what an executor of 2 GB sorts without spilling.
         self.partitions = max(4, records * RECORD // 64_000_000)
 
     def run(self, label, step, *arguments, overhand=None):
         """Runs a step of the TeraSort in a Spark application of its own; returns what it measured."""
-        entries = [lines.build("benches/spark", self.line).classes]
-        conf = {
-            "spark.master": "local-cluster[2,1,2048]", "spark.executor.memory": "2g", "spark.ui.enabled": "false",
-            "spark.local.dir": self.scratch / "local", "java.io.tmpdir": self.scratch / "local",
-            "spark.sql.warehouse.dir": self.scratch / "warehouse",
-            "spark.serializer": "org.apache.spark.serializer.KryoSerializer", "spark.shuffle.manager": "sort",
-        }
-        if overhand:
-            entries.insert(0, lines.plugin_jar())
-            conf |= {"spark.shuffle.manager": lines.MANAGER, "spark.overhand.coordinators": overhand.coordinators,
-                     "spark.overhand.fallback": "never", "overhand.server.pid": overhand.pid}
-        conf["spark.executor.extraClassPath"] = ":".join(map(str, entries))
+        entries = [*([lines.plugin_jar()] if overhand else []), lines.build("benches/spark", self.line).classes]
+        folder = pathlib.Path(tempfile.mkdtemp(prefix=f"{step}-", dir=self.scratch))
+        conf = lines.folders(folder, entries) | lines.two_executors(overhand)
+        conf["spark.serializer"] = "org.apache.spark.serializer.KryoSerializer"
         command = lines.java([*entries, self.home / "jars/*"], "io.overhand.benches.TeraSort", step, *arguments,
                              heap="1g", conf=conf)
         log, begun, result = self.scratch / "spark.log", time.monotonic(), None
@@ -98,6 +89,7 @@ class Demo:
                 if process.poll() is None and result is None:
                     process.kill()
                 process.wait()
+        shutil.rmtree(folder)
         if process.returncode != 0 or result is None:
             last = log.read_text(errors="replace").splitlines(True)[-30:]
             raise RuntimeError(f"{label} failed:\n" + "".join(last))

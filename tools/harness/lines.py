@@ -116,6 +116,27 @@ def environment(line, home, **more):
     return env
 
 
+def folders(scratch, entries):
+    """The part of Spark's configuration that says where things are: its files below `scratch`, `entries` on the
+    executors' class path."""
+    local = scratch / "local"
+    local.mkdir()
+    return {
+        "spark.local.dir": local, "java.io.tmpdir": local, "spark.sql.warehouse.dir": scratch / "warehouse",
+        "spark.executor.extraClassPath": ":".join(map(str, entries)),
+    }
+
+
+def two_executors(overhand=None):
+    """The part of Spark's configuration that says what runs: two executors of one core, and a shuffle: the one of the
+    server `overhand`, or Spark's own."""
+    conf = {"spark.master": "local-cluster[2,1,2048]", "spark.executor.memory": "2g", "spark.ui.enabled": "false"}
+    if not overhand:
+        return conf | {"spark.shuffle.manager": "sort"}
+    return conf | {"spark.shuffle.manager": MANAGER, "spark.overhand.coordinators": overhand.coordinators,
+                   "spark.overhand.fallback": "never", "overhand.server.pid": overhand.pid}
+
+
 def java(class_path, main, *arguments, heap="1g", options=(), conf=None):
     """The command that runs `main`; `conf` becomes Spark's configuration."""
     properties = [f"-D{key}={value}" for key, value in (conf or {}).items()]
