@@ -106,6 +106,9 @@ impl ClientConfig {
         if self.parallel_fetches == 0 || self.read_window < self.parallel_fetches {
             wrong.push("parallel_fetches and read_window (1 or more, and a byte for each fetch)".to_owned());
         }
+        if self.silence < Duration::from_millis(100) {
+            wrong.push(format!("silence {:?} (100 ms or more)", self.silence));
+        }
         if wrong.is_empty() {
             return Ok(());
         }

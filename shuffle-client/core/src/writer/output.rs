@@ -12,7 +12,7 @@ use crate::{
     Attempt, Error, ErrorKind, Placement, Result,
     client::Shared,
     codec::{Effort, Packer},
-    link::{flow::Flow, push::Body},
+    link::{flow::Flow, frame::Body},
     pool::Buffer,
 };
 

@@ -42,7 +42,7 @@ use crate::{
     client::Shared,
     link::{
         flow::Flow,
-        push::{Body, Failed},
+        frame::{Body, Failed},
     },
 };
 

@@ -14,7 +14,10 @@ use parking_lot::Mutex;
 use super::{Lane, legs::Next};
 use crate::{
     Attempt, Layout, Place, Placement, WorkerId,
-    link::push::{Body, Failed, Frame, Owner, PushLink},
+    link::{
+        frame::{Body, Failed, Frame, Owner},
+        push::PushLink,
+    },
 };
 
 /// The way of one leg's frames. Frames hold it, so it does not hold the lane: when the writer has gone, nobody listens.

@@ -56,7 +56,9 @@ impl Lane {
     ) -> Result<()> {
         let mut state = self.state.lock();
         let is_news = answer.version > seen.version;
-        state.placement = answer;
+        if answer.version > state.placement.version {
+            state.placement = answer;
+        }
         if state.placement.current(self.shard).epoch > self.epoch(&state) {
             state.trouble = None;
             *others = 0;

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 use super::{Lane, route::Route};
 use crate::{
     Error, ErrorKind, Place,
-    link::push::{Body, Failed, Frame, Owner},
+    link::frame::{Body, Failed, Frame, Owner},
 };
 
 impl Lane {
