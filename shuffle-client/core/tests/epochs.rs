@@ -208,6 +208,31 @@ fn a_silent_worker_is_taken_for_gone() {
 }
 
 #[test]
+fn a_worker_that_says_that_it_is_busy_is_waited_for() {
+    let cluster = cluster(2, 1, 1, quick());
+    cluster.workers[0].state().busy = 10;
+    let began = Instant::now();
+    write_attempt(&cluster.client, &cluster.driver.placement(), attempt(0), &some()).expect("written");
+    assert!(began.elapsed() >= Duration::from_secs(1), "longer than any silence");
+    assert_eq!((cluster.driver.questions(), cluster.commits(0, 0)), (0, 1));
+}
+
+#[test]
+fn a_worker_of_the_first_version_gets_what_it_knows_and_no_chain() {
+    let cluster = cluster(3, 1, 1, quick());
+    cluster.workers[0].state().old = true;
+    write_attempt(&cluster.client, &cluster.driver.placement(), attempt(0), &some()).expect("written");
+    assert_eq!((cluster.driver.questions(), cluster.commits(0, 0)), (0, 1));
+
+    let alone = Client::new(quick()).expect("in bounds");
+    let mut chained = (*cluster.driver.placement()).clone();
+    chained.shards[0][0].chain.push(cluster.workers[1].place());
+    let error = write_attempt(&alone, &Arc::new(chained), attempt(1), &some()).expect_err("an old worker");
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert!(error.message().contains("upgrade"), "{error}");
+}
+
+#[test]
 fn another_incarnation_is_given_nothing() {
     let mut second_life = id(1);
     second_life.incarnation += 1;

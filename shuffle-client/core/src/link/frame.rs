@@ -53,8 +53,8 @@ pub(crate) struct Failed {
     pub(crate) answered: bool,
 }
 
-/// Who sends a frame and is told what becomes of it, on the link's task: it must not
-/// wait.
+/// Who sends a frame and is told what becomes of it, on the link's task: it must
+/// not wait.
 pub(crate) trait Owner: Send + Sync + fmt::Debug {
     /// Whether the frame is still to be sent; one that is not is dropped, and its owner hears no more of it.
     fn wanted(&self) -> bool;

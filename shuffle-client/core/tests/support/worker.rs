@@ -44,6 +44,10 @@ pub struct State {
     pub fails: Option<(usize, Failure)>,
     /// Answers no push.
     pub silent: bool,
+    /// Before it answers the next push, says so many times that it is busy, each after 100 ms.
+    pub busy: usize,
+    /// Speaks version 1 of the protocol only.
+    pub old: bool,
     /// Says that each epoch older than this has grown too large.
     pub splits_before: u32,
     /// Pushes that settled an epoch.
@@ -106,6 +110,7 @@ impl Worker {
 
 async fn serve(mut stream: TcpStream, id: WorkerId, state: Arc<Mutex<State>>) -> Option<()> {
     let mut forwards = HashMap::new();
+    let mut version = VERSION;
     loop {
         let mut bytes = [0; HEADER_LEN];
         stream.read_exact(&mut bytes).await.ok()?;
@@ -118,13 +123,21 @@ async fn serve(mut stream: TcpStream, id: WorkerId, state: Arc<Mutex<State>>) ->
         let answer = match header.kind {
             Kind::Hello => {
                 let hello = Hello::decode(&head).expect("well-formed");
-                let version = hello.negotiate().expect("our version");
+                version = hello.negotiate().expect("our version");
+                if state.lock().expect("no panic").old {
+                    version = 1;
+                }
                 message(Kind::Welcome, 0, &Welcome { version, worker: id, window: 100_000 }.encode())
             }
             Kind::Push => {
-                let push = Push::decode(&head, VERSION).expect("well-formed");
+                let push = Push::decode(&head, version).expect("well-formed");
                 if state.lock().expect("no panic").silent {
                     continue;
+                }
+                let busy = std::mem::take(&mut state.lock().expect("no panic").busy);
+                for _ in 0..busy {
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    stream.write_all(&message(Kind::Busy, 0, &[])).await.ok()?;
                 }
                 let mut done = state.lock().expect("no panic").push(&push, &body, header.blocks);
                 if done.is_ok()
@@ -133,8 +146,8 @@ async fn serve(mut stream: TcpStream, id: WorkerId, state: Arc<Mutex<State>>) ->
                     done = Err(failure);
                 }
                 match done {
-                    Ok(ack) => message(Kind::Ack, header.stream, ack.encode(VERSION)),
-                    Err(failure) => message(Kind::Failure, header.stream, &failure.encode(VERSION)),
+                    Ok(ack) => message(Kind::Ack, header.stream, ack.encode(version)),
+                    Err(failure) => message(Kind::Failure, header.stream, &failure.encode(version)),
                 }
             }
             Kind::RemoveShuffle => {
