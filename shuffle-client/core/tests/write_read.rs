@@ -65,7 +65,7 @@ fn an_attempt_sends_nothing_to_shards_that_it_does_not_touch() {
     assert_eq!(write_attempt(&client, &placement, attempt(1), &vec![]).expect("written"), vec![0; 40]);
     let state = worker.state();
     assert_eq!((state.pushes, state.blocks.len()), (1, 1));
-    assert!(state.attempts[&(1, 1, attempt(0))].committed);
+    assert!(state.attempts[&(support::key(1, 1, 0), attempt(0))].committed);
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod config;
 mod counters;
+mod patience;
 mod placements;
 mod threads;
 mod tokens;
@@ -17,17 +18,25 @@ use tokio::runtime::{Builder, Handle, Runtime};
 pub use self::{config::ClientConfig, counters::Counters};
 pub(crate) use self::{
     counters::{Tally, count},
+    patience::Patience,
     placements::Placements,
     threads::Threads,
     tokens::{Tokens, now},
 };
 use crate::{
-    Attempt, Driver, Error, ErrorKind, Place, Placement, ReadRequest, Reader, Result, Writer,
+    AppId, Attempt, Driver, Error, ErrorKind, Place, Placement, ReadRequest, Reader, Result, Writer,
     codec::Cipher,
-    link::{Context, Target, fetch::FetchLink, push::PushLink},
+    link::{
+        Context, Target,
+        fetch::FetchLink,
+        push::{PushLink, Tries},
+    },
     pool::Pool,
     writer::Workspaces,
 };
+
+/// Whether the engine wants its thread back: while a call waits, it asks this about once a second.
+pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Writes and reads shuffles. Cheap to clone: all clones share connections, memory and threads, which go with the last
 /// of them (writers and readers count as clones).
@@ -51,9 +60,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     /// The push connection to a worker.
-    pub(crate) fn push_link(&self, placement: &Placement, place: &Place) -> Arc<PushLink> {
-        let target = Target { app: placement.app.clone(), place: place.clone() };
-        let start = |target: Target| PushLink::start(Arc::clone(&self.context), target, self.runtime.handle());
+    pub(crate) fn push_link(&self, app: &AppId, place: &Place) -> Arc<PushLink> {
+        let target = Target { app: app.clone(), place: place.clone() };
+        let tries = if self.placements.can_ask() { Tries::Few } else { Tries::Many };
+        let start = |target: Target| PushLink::start(Arc::clone(&self.context), target, tries, self.runtime.handle());
         Arc::clone(self.pushes.lock().entry(target.clone()).or_insert_with(|| start(target)))
     }
 
@@ -62,6 +72,11 @@ impl Shared {
         let target = Target { app: placement.app.clone(), place: place.clone() };
         let start = |target: Target| FetchLink::start(Arc::clone(&self.context), target, self.runtime.handle());
         Arc::clone(self.fetches.lock().entry(target.clone()).or_insert_with(|| start(target)))
+    }
+
+    /// Where the client's own tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        self.runtime.handle()
     }
 
     fn learn(&self, placement: &Arc<Placement>) {
@@ -101,6 +116,7 @@ impl Client {
             tally: Arc::default(),
             connect_timeout: config.connect_timeout,
             answer_timeout: config.answer_timeout,
+            silence: config.silence,
             retry_for: config.retry_for,
         });
         let placements = Placements::new(driver, Arc::clone(&context.tally));

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{Context, Incoming, Target, broken, failure};
-use crate::{Error, ErrorKind, Result, client::count};
+use crate::{Error, ErrorKind, Result, WorkerId, client::count};
 
 const FIRST_DELAY: Duration = Duration::from_millis(20);
 const LONGEST_DELAY: Duration = Duration::from_secs(2);
@@ -29,10 +29,38 @@ pub(crate) struct Session {
     pub(crate) output: OwnedWriteHalf,
     /// Body bytes that may be on their way unacknowledged.
     pub(crate) window: u64,
+    /// The version of the protocol that both sides speak.
+    pub(crate) version: u16,
+    /// Who answered: the worker that was meant, in this or in another incarnation.
+    pub(crate) worker: WorkerId,
+}
+
+/// Connects to the very incarnation that is meant, trying again for [`Context::retry_for`] if it is `patient`.
+///
+/// # Errors
+/// `Stale` if another incarnation answers: it may not hold what this one was given.
+pub(crate) async fn dial_exact(context: &Context, target: &Target, patient: bool) -> Result<Session> {
+    let session = dial_while(context, target, |_| patient).await?;
+    if session.worker == target.place.worker {
+        return Ok(session);
+    }
+    let (place, found) = (&target.place, session.worker.incarnation);
+    let text =
+        format!("worker {} at {} has been started again: it is incarnation {found}", place.worker, place.address);
+    Err(Error::new(ErrorKind::Stale, text))
 }
 
 /// Connects, trying again for [`Context::retry_for`].
 pub(crate) async fn dial(context: &Context, target: &Target) -> Result<Session> {
+    dial_while(context, target, |_| true).await
+}
+
+/// Connects, trying again for [`Context::retry_for`] and while `wanted`, which is told why each try failed.
+pub(crate) async fn dial_while(
+    context: &Context,
+    target: &Target,
+    mut wanted: impl FnMut(&Error) -> bool,
+) -> Result<Session> {
     let delays = ExponentialBuilder::default()
         .with_min_delay(FIRST_DELAY)
         .with_max_delay(LONGEST_DELAY)
@@ -49,7 +77,7 @@ pub(crate) async fn dial(context: &Context, target: &Target) -> Result<Session> 
         };
         let transient = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Backpressure | ErrorKind::Closed);
         let doing = format!("worker {} at {}", place.worker, place.address);
-        if !transient {
+        if !transient || !wanted(&error) {
             return Err(error.context(doing));
         }
         match delays.next() {
@@ -101,5 +129,5 @@ pub(crate) async fn dial_once(context: &Context, target: &Target) -> Result<Sess
         let text = format!("another worker ({}) answers there: the one that was meant is gone", welcome.worker);
         return Err(Error::new(ErrorKind::Stale, text));
     }
-    Ok(Session { input, output, window: welcome.window })
+    Ok(Session { input, output, window: welcome.window, version: welcome.version, worker: welcome.worker })
 }

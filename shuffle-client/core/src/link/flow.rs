@@ -1,10 +1,10 @@
-//! What one sender has on its way: a bound on it, and the first failure.
+//! What one sender has under way: a bound on it, and the first failure.
 
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::{Error, ErrorKind, Result};
+use crate::{Error, ErrorKind, Result, client::Patience};
 
 /// Shared by a writer, which waits on it, and the links that carry its frames.
 #[derive(Debug)]
@@ -20,6 +20,7 @@ struct State {
     frames: usize,
     failed: Option<Error>,
     wait_nanos: u64,
+    patience: Patience,
 }
 
 impl Flow {
@@ -28,21 +29,23 @@ impl Flow {
         Self { state: Mutex::default(), changed: Condvar::new(), limit }
     }
 
+    /// Who waits from here on is as patient as this.
+    pub(crate) fn set_patience(&self, patience: Patience) {
+        self.state.lock().patience = patience;
+    }
+
     /// Waits until there is room for a frame of `bytes`, and takes it.
     pub(crate) fn enter(&self, bytes: usize) -> Result<()> {
-        let mut state = self.state.lock();
         let fits = |state: &State| state.frames == 0 || state.bytes + bytes <= self.limit;
-        if !fits(&state) {
-            let start = Instant::now();
-            self.changed.wait_while(&mut state, |state| state.failed.is_none() && !fits(state));
-            state.wait_nanos += start.elapsed().as_nanos() as u64;
-        }
-        if let Some(error) = &state.failed {
-            return Err(error.clone());
-        }
+        let mut state = self.wait(self.state.lock(), fits)?;
         state.bytes += bytes;
         state.frames += 1;
         Ok(())
+    }
+
+    /// Takes room for a frame without a body: there always is.
+    pub(crate) fn join(&self) {
+        self.state.lock().frames += 1;
     }
 
     /// A frame of `bytes` has gone, acknowledged or not wanted any more.
@@ -69,13 +72,28 @@ impl Flow {
         self.state.lock().failed.clone()
     }
 
-    /// Waits until every frame was acknowledged.
+    /// Waits until every frame was acknowledged and everything else that entered has left.
     pub(crate) fn drained(&self) -> Result<()> {
-        let mut state = self.state.lock();
-        let start = Instant::now();
-        self.changed.wait_while(&mut state, |state| state.failed.is_none() && state.frames > 0);
-        state.wait_nanos += start.elapsed().as_nanos() as u64;
-        state.failed.clone().map_or(Ok(()), Err)
+        self.wait(self.state.lock(), |state| state.frames == 0).map(drop)
+    }
+
+    /// Waits for `ready` or a failure.
+    fn wait<'a>(
+        &self,
+        mut state: MutexGuard<'a, State>,
+        ready: impl Fn(&State) -> bool,
+    ) -> Result<MutexGuard<'a, State>> {
+        if state.failed.is_none() && !ready(&state) {
+            let (start, patience) = (Instant::now(), state.patience.clone());
+            let waited =
+                patience.wait_while(&self.changed, &mut state, |state| state.failed.is_none() && !ready(state));
+            state.wait_nanos += start.elapsed().as_nanos() as u64;
+            waited?;
+        }
+        match &state.failed {
+            Some(error) => Err(error.clone()),
+            None => Ok(state),
+        }
     }
 
     /// Bytes on their way.
@@ -122,5 +140,16 @@ mod tests {
         for thread in waiting {
             assert_eq!(thread.join().expect("no panic").expect_err("failed").message(), "first");
         }
+    }
+    #[test]
+    fn who_waits_for_room_or_for_the_end_is_interrupted() {
+        let flow = Flow::new(100);
+        flow.set_patience(Patience::until(Arc::new(|| true)));
+        flow.enter(100).expect("room");
+        for error in [flow.enter(60).expect_err("no room"), flow.drained().expect_err("one is under way")] {
+            assert_eq!((error.kind(), error.message()), (ErrorKind::Closed, "the task was interrupted"));
+        }
+        flow.leave(100);
+        flow.drained().expect("nothing to wait for");
     }
 }

@@ -4,10 +4,12 @@
 //! that a push that waits for the worker's memory never holds up a fetch. Each is made when it is first needed and made
 //! again when it breaks and is still needed. The links' state is plain and locked for moments; one task per link
 //! moves it.
+//! A push goes to the very incarnation of the worker that it is meant for; a fetch takes what another one has.
 
 pub(crate) mod dial;
 pub(crate) mod fetch;
 pub(crate) mod flow;
+pub(crate) mod frame;
 pub(crate) mod push;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +31,7 @@ pub(crate) struct Context {
     pub(crate) tally: Arc<Tally>,
     pub(crate) connect_timeout: Duration,
     pub(crate) answer_timeout: Duration,
+    pub(crate) silence: Duration,
     pub(crate) retry_for: Duration,
 }
 

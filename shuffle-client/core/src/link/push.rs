@@ -2,12 +2,13 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    io::IoSlice,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use bytes::Buf;
-use overhand_common::message::{Header, Kind};
+use overhand_common::message::{Ack, Failure, Header, Kind};
 use parking_lot::Mutex;
 use tokio::{
     io::{AsyncWriteExt, BufReader},
@@ -18,38 +19,30 @@ use tokio::{
 
 use super::{
     Context, Incoming, Target, broken,
-    dial::{Session, dial},
-    failure,
-    flow::Flow,
+    dial::{Session, dial_exact},
+    frame::{Failed, Frame},
 };
-use crate::{Error, ErrorKind, Result, client::count, pool::Buffer};
+use crate::{Error, ErrorKind, Result, client::count};
 
-/// So many connections in a row may break before anything was acknowledged on them.
-const MAX_BARREN: u32 = 6;
-/// Between such connections, times how many there were.
+/// Between connections that broke before anything was acknowledged on them, times how many there were.
 const REST: Duration = Duration::from_millis(50);
 
-/// A frame on its way. It has entered its flow, and leaves it when it is dropped: acknowledged, or of no use any more.
-#[derive(Debug)]
-pub(crate) struct Frame {
-    /// The head of the push.
-    pub(crate) head: Vec<u8>,
-    /// Its blocks; none in a frame that only closes an attempt.
-    pub(crate) body: Option<Buffer>,
-    /// Bytes of blocks.
-    pub(crate) len: usize,
-    /// Blocks.
-    pub(crate) blocks: u32,
-    /// Bytes of memory, as its flow counts them.
-    pub(crate) cost: usize,
-    /// Whose it is.
-    pub(crate) flow: Arc<Flow>,
+/// How hard a link tries before it fails its frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tries {
+    /// The frames can go elsewhere: one new connection, at once.
+    Few,
+    /// They can't: new connections for [`Context::retry_for`].
+    Many,
 }
 
-impl Drop for Frame {
-    fn drop(&mut self) {
-        self.body = None;
-        self.flow.leave(self.cost);
+impl Tries {
+    /// So many connections in a row may break before anything was acknowledged on them.
+    fn barren(self) -> u32 {
+        match self {
+            Tries::Few => 2,
+            Tries::Many => 6,
+        }
     }
 }
 
@@ -69,18 +62,18 @@ struct State {
     /// Something was acknowledged on this connection.
     acknowledged: bool,
     /// The last time that something moved while something was unacknowledged.
-    progress: Option<Instant>,
+    moved: Option<Instant>,
 }
 
 impl PushLink {
     /// A link whose task runs on `runtime` until that ends.
-    pub(crate) fn start(context: Arc<Context>, target: Target, runtime: &Handle) -> Arc<Self> {
+    pub(crate) fn start(context: Arc<Context>, target: Target, tries: Tries, runtime: &Handle) -> Arc<Self> {
         let link = Arc::new(Self { state: Mutex::default(), changed: Notify::new() });
-        runtime.spawn(Arc::clone(&link).run(context, target));
+        runtime.spawn(Arc::clone(&link).run(context, target, tries));
         link
     }
 
-    /// Sends a frame after all that were given before it. What comes of it is told to its flow.
+    /// Sends a frame after all that were given before it. What becomes of it is told to its owner.
     pub(crate) fn send(&self, frame: Frame) {
         let mut state = self.state.lock();
         state.last_stream += 1;
@@ -90,30 +83,33 @@ impl PushLink {
         self.changed.notify_one();
     }
 
-    async fn run(self: Arc<Self>, context: Arc<Context>, target: Target) {
+    async fn run(self: Arc<Self>, context: Arc<Context>, target: Target, tries: Tries) {
         let mut barren = 0;
         loop {
             while self.state.lock().waiting.is_empty() {
                 self.changed.notified().await;
             }
-            let Session { mut input, mut output, window } = match dial(&context, &target).await {
+            let session = match dial_exact(&context, &target, tries == Tries::Many).await {
                 Ok(session) => session,
                 Err(error) => {
-                    self.fail_all(&error);
+                    self.fail_all(&error, &target);
                     continue;
                 }
             };
-            let end = tokio::select! {
-                end = self.send_frames(&context, &mut output, window) => end,
-                end = self.take_answers(&context, &mut input) => end,
-                end = self.watch(&context) => end,
+            let limit = if session.version >= 2 { context.silence } else { context.answer_timeout };
+            let Session { mut input, mut output, .. } = session;
+            let (end, silent) = tokio::select! {
+                end = self.send_frames(&context, &mut output, session.window, session.version) => (end, false),
+                end = self.take_answers(&context, &mut input) => (end, false),
+                end = self.silence(limit) => (end, true),
             };
             let Err(error) = end;
             tracing::debug!(worker = %target.place.address, %error, "a push connection ended");
             self.requeue();
             barren = if std::mem::take(&mut self.state.lock().acknowledged) { 0 } else { barren + 1 };
-            if barren == MAX_BARREN {
-                self.fail_all(&error.context(format!("worker at {}", target.place.address)));
+            if barren >= tries.barren() || silent && tries == Tries::Few {
+                let place = &target.place;
+                self.fail_all(&error.context(format!("worker {} at {}", place.worker, place.address)), &target);
                 barren = 0;
             }
             tokio::time::sleep(REST * barren).await;
@@ -125,18 +121,36 @@ impl PushLink {
         context: &Context,
         output: &mut OwnedWriteHalf,
         window: u64,
+        version: u16,
     ) -> Result<std::convert::Infallible> {
         loop {
             let Some((stream, frame)) = self.next_frame(window) else {
                 self.changed.notified().await;
                 continue;
             };
-            let header = Header::new(Kind::Push, stream, &frame.head, frame.len as u32, frame.blocks).encode();
-            let body = frame.body.as_ref().map_or(&[][..], |body| &body[..frame.len]);
-            let mut bytes = header.chain(&frame.head[..]).chain(body);
+            let head = match frame.push.encode(version) {
+                Ok(head) => head,
+                Err(error) => {
+                    self.settle(stream);
+                    frame.fail(Failed { error, suspect: None, answered: true });
+                    continue;
+                }
+            };
+            let body = frame.body.bytes();
+            let header = Header::new(Kind::Push, stream, &head, body.len() as u32, frame.body.blocks).encode();
+            let mut bytes = header.chain(&head[..]).chain(body);
             count(&context.tally.frames);
-            output.write_all_buf(&mut bytes).await.map_err(|error| broken(format!("the connection broke: {error}")))?;
-            self.state.lock().progress = Some(Instant::now());
+            while bytes.has_remaining() {
+                let mut slices = [IoSlice::new(&[]); 3];
+                let filled = bytes.chunks_vectored(&mut slices);
+                let sent = output.write_vectored(&slices[..filled]).await;
+                let sent = sent.map_err(|error| broken(format!("the connection broke: {error}")))?;
+                if sent == 0 {
+                    return Err(broken("the connection takes no more"));
+                }
+                bytes.advance(sent);
+                self.state.lock().moved = Some(Instant::now());
+            }
         }
     }
 
@@ -145,12 +159,14 @@ impl PushLink {
         let mut state = self.state.lock();
         loop {
             let (_, frame) = state.waiting.front()?;
-            let len = frame.len as u64;
-            if frame.flow.failure().is_some() {
+            let len = frame.body.len as u64;
+            if !frame.wanted() {
                 state.waiting.pop_front();
                 continue;
             }
-            if !state.unacknowledged.is_empty() && state.unacknowledged_bytes + len > window {
+            if state.unacknowledged.is_empty() {
+                state.moved = Some(Instant::now());
+            } else if state.unacknowledged_bytes + len > window {
                 return None;
             }
             let (stream, frame) = state.waiting.pop_front()?;
@@ -168,18 +184,25 @@ impl PushLink {
         loop {
             let answer = Incoming::read(input, &context.pool).await?;
             match answer.kind {
-                Kind::Ack => drop(self.settle(answer.stream)),
+                Kind::Ack => {
+                    let ack = Ack::decode(&answer.head).map_err(|error| broken(error.to_string()))?;
+                    if let Some(frame) = self.settle(answer.stream) {
+                        frame.owner.acknowledged(&frame.push, ack);
+                    }
+                }
                 Kind::Failure => {
-                    let error = failure(&answer.head);
+                    let Failure { error, suspect } =
+                        Failure::decode(&answer.head).map_err(|error| broken(error.to_string()))?;
                     // A worker that shuts down answers what it has not taken like this: the next one may take it.
                     if error.kind() == ErrorKind::Closed {
                         return Err(error);
                     }
                     match self.settle(answer.stream) {
-                        Some(frame) => frame.flow.fail(error),
+                        Some(frame) => frame.fail(Failed { error, suspect, answered: true }),
                         None => return Err(error),
                     }
                 }
+                Kind::Busy => self.state.lock().moved = Some(Instant::now()),
                 other => return Err(broken(format!("{other:?} is no answer to a push"))),
             }
         }
@@ -188,23 +211,26 @@ impl PushLink {
     fn settle(&self, stream: u64) -> Option<Arc<Frame>> {
         let mut state = self.state.lock();
         let frame = state.unacknowledged.remove(&stream)?;
-        state.unacknowledged_bytes -= frame.len as u64;
+        state.unacknowledged_bytes -= frame.body.len as u64;
         state.acknowledged = true;
-        state.progress = Some(Instant::now());
+        state.moved = Some(Instant::now());
         drop(state);
         self.changed.notify_one();
         Some(frame)
     }
 
-    /// Ends when frames wait for an answer and nothing has moved for too long.
-    async fn watch(&self, context: &Context) -> Result<std::convert::Infallible> {
+    /// Ends when frames wait for an answer and nothing has moved for `limit`.
+    async fn silence(&self, limit: Duration) -> Result<std::convert::Infallible> {
         loop {
-            tokio::time::sleep(context.answer_timeout / 4).await;
-            let state = self.state.lock();
-            let silent = state.progress.is_some_and(|progress| progress.elapsed() > context.answer_timeout);
-            if silent && !state.unacknowledged.is_empty() {
-                return Err(broken(format!("nothing moved for {:?}", context.answer_timeout)));
+            let owed = {
+                let state = self.state.lock();
+                let since = state.moved.filter(|_| !state.unacknowledged.is_empty());
+                since.map_or(Duration::ZERO, |since| since.elapsed())
+            };
+            if owed >= limit {
+                return Err(broken(format!("it owes an answer and has said nothing for {limit:?}")));
             }
+            tokio::time::sleep(limit - owed).await;
         }
     }
 
@@ -218,10 +244,11 @@ impl PushLink {
         }
     }
 
-    fn fail_all(&self, error: &Error) {
+    fn fail_all(&self, error: &Error, target: &Target) {
         let frames = std::mem::take(&mut self.state.lock().waiting);
+        let suspect = Some(target.place.worker);
         for (_, frame) in frames {
-            frame.flow.fail(error.clone());
+            frame.fail(Failed { error: error.clone(), suspect, answered: false });
         }
     }
 }

@@ -4,14 +4,17 @@
 //! - [`Writer`]: what the engine holds; one batch at a time is in work behind it.
 //! - `index`: which record belongs to which partition.
 //! - `encoder`: runs into blocks, and which runs wait.
-//! - `output`: blocks into frames, their numbers, the attempt's end on each shard.
+//! - `output`: blocks into frames, and which lane they take.
+//! - `lane`: frames to one shard: their numbers, its epochs, the attempt's end there.
 //!
 //! # Memory
 //! A writer holds the chunks that its caller fills, the batch in work, up to `carry_limit` of runs that wait (twice
-//! that for a moment, while a batch is added to them), and up to `write_window` and one frame on their way.
+//! that for a moment, while a batch is added to them), and up to `write_window` and one frame under way. A frame that is
+//! sent again to another epoch is the same memory, and holds its place in that window all the while.
 
 mod encoder;
 mod index;
+mod lane;
 mod output;
 
 use std::{
@@ -24,7 +27,11 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) use self::encoder::Workspace;
 use self::{encoder::Encoder, output::Output};
 use crate::{
-    Attempt, Error, ErrorKind, Placement, Result, client::Shared, codec::Packer, link::flow::Flow, pool::Buffer,
+    Attempt, Error, ErrorKind, Interrupt, Placement, Result,
+    client::{Patience, Shared},
+    codec::Packer,
+    link::flow::Flow,
+    pool::Buffer,
 };
 
 /// Memory for records, off any heap, at an address that does not change; goes back to the client's pool when dropped.
@@ -112,15 +119,12 @@ struct DeskState {
 }
 
 impl Desk {
-    fn take(&self) -> (Box<Encoder>, Duration) {
+    fn take(&self, patience: &Patience) -> Result<(Box<Encoder>, Duration)> {
         let mut state = self.state.lock();
         let start = Instant::now();
-        loop {
-            if let Some(encoder) = state.encoder.take() {
-                return (encoder, start.elapsed());
-            }
-            self.changed.wait(&mut state);
-        }
+        patience.wait_while(&self.changed, &mut state, |state| state.encoder.is_none())?;
+        let encoder = state.encoder.take().expect("waited for");
+        Ok((encoder, start.elapsed()))
     }
 
     fn give_back(&self, encoder: Box<Encoder>) {
@@ -168,6 +172,7 @@ pub struct Writer {
     client: Arc<Shared>,
     desk: Arc<Desk>,
     flow: Arc<Flow>,
+    patience: Patience,
     wait_nanos: u64,
     finished: bool,
 }
@@ -180,7 +185,13 @@ impl Writer {
         let encoder = Box::new(Encoder::new(output, layout, &client.config, client.pool.clone()));
         let state = DeskState { encoder: Some(encoder), stats: WriteStats::default(), in_work: 0 };
         let desk = Arc::new(Desk { state: Mutex::new(state), changed: Condvar::new() });
-        Ok(Self { client, desk, flow, wait_nanos: 0, finished: false })
+        Ok(Self { client, desk, flow, patience: Patience::default(), wait_nanos: 0, finished: false })
+    }
+
+    /// While a call waits, `interrupt` is asked about once a second, on the caller's thread; if it says yes, the call
+    /// fails with `Closed`.
+    pub fn set_interrupt(&mut self, interrupt: Interrupt) {
+        self.patience = Patience::until(interrupt);
     }
 
     /// Memory for records: `min_len` bytes or somewhat more.
@@ -197,7 +208,8 @@ impl Writer {
     ///
     /// # Errors
     /// Of this batch or of an earlier one: `Invalid` if the records are not as they should be, `Retry` if a worker is
-    /// out of reach. After an error only dropping is left.
+    /// out of reach and there is no driver to ask, `Broken` if the driver has no epoch that takes data, `Closed` if the
+    /// task was interrupted. After an error only dropping is left.
     pub fn push(&mut self, chunks: Vec<(Chunk, usize)>) -> Result<()> {
         let job = self.job(&chunks)?;
         self.client.threads.run(move || {
@@ -207,21 +219,25 @@ impl Writer {
     }
 
     /// Takes the last chunks (maybe none), sends everything, and waits until every shard that was touched has
-    /// committed the attempt. Returns the stored bytes per partition.
+    /// committed the attempt, in every epoch that was used. Returns the stored bytes per partition.
     ///
     /// Handing the last records over here and not by [`Writer::push`] saves a block per partition.
     ///
     /// # Errors
-    /// As of [`Writer::push`]; `Closed` if it was called before.
+    /// As of [`Writer::push`]; `DataLost` if no worker is left that holds what was acknowledged in an epoch, `Closed` if
+    /// it was called before.
     pub fn finish(&mut self, chunks: Vec<(Chunk, usize)>) -> Result<Vec<u64>> {
         let job = self.job(&chunks)?;
         self.finished = true;
         let before = self.flow.wait_nanos();
+        // From here on it is this thread that waits for the flow.
+        self.flow.set_patience(self.patience.clone());
         let done = job.run(chunks, true).and_then(|()| self.flow.drained());
         self.wait_nanos += self.flow.wait_nanos() - before;
         done?;
         let mut state = self.desk.state.lock();
         let encoder = state.encoder.as_mut().expect("no batch is in work");
+        encoder.output.check_done()?;
         Ok(encoder.output.take_stored())
     }
 
@@ -229,7 +245,7 @@ impl Writer {
         if self.finished {
             return Err(Error::new(ErrorKind::Closed, "the writer has finished"));
         }
-        let (encoder, waited) = self.desk.take();
+        let (encoder, waited) = self.desk.take(&self.patience)?;
         self.wait_nanos += waited.as_nanos() as u64;
         self.desk.state.lock().in_work = chunks.iter().map(|(chunk, _)| chunk.capacity() as u64).sum();
         let job = Job {

@@ -1,21 +1,18 @@
-//! Blocks and frames of one attempt: numbering, what a worker must hold at the end, and the way out.
+//! Blocks and frames of one attempt: what is in them, and which lane they take.
 
 use std::sync::Arc;
 
 use overhand_common::{
     block::{Codec, Flags, HEADER_LEN, Header},
-    ids::ShardKey,
-    message::{Fin, Last, Push, VERSION},
+    message::Fin,
 };
 
+use super::lane::Lane;
 use crate::{
-    Attempt, Placement, Result,
+    Attempt, Error, ErrorKind, Placement, Result,
     client::Shared,
     codec::{Effort, Packer},
-    link::{
-        flow::Flow,
-        push::{Frame, PushLink},
-    },
+    link::{flow::Flow, frame::Body},
     pool::Buffer,
 };
 
@@ -24,15 +21,8 @@ use crate::{
 struct Open {
     shard: u32,
     body: Buffer,
-    len: usize,
-    blocks: u32,
-}
-
-/// What was sent to one shard.
-#[derive(Debug, Default)]
-struct Sent {
-    link: Option<Arc<PushLink>>,
-    fin: Fin,
+    /// What is in it.
+    sums: Fin,
 }
 
 /// The output of one attempt.
@@ -44,7 +34,10 @@ pub(super) struct Output {
     flow: Arc<Flow>,
     effort: Effort,
     open: Option<Open>,
-    shards: Vec<Sent>,
+    /// Per shard, if anything was sent there.
+    lanes: Vec<Option<Arc<Lane>>>,
+    /// Everything that was sent.
+    sent: Fin,
     /// Per partition, blocks made.
     blocks: Vec<u32>,
     /// Per partition, bytes of blocks made.
@@ -54,9 +47,10 @@ pub(super) struct Output {
 impl Output {
     pub(super) fn new(client: Arc<Shared>, placement: Arc<Placement>, attempt: Attempt, flow: Arc<Flow>) -> Self {
         let partitions = placement.layout.partitions() as usize;
-        let shards = (0..placement.layout.shards()).map(|_| Sent::default()).collect();
+        let lanes = vec![None; placement.layout.shards() as usize];
         let (blocks, stored) = (vec![0; partitions], vec![0; partitions]);
-        Self { client, placement, attempt, flow, effort: Effort::default(), open: None, shards, blocks, stored }
+        let (effort, sent) = (Effort::default(), Fin::default());
+        Self { client, placement, attempt, flow, effort, open: None, lanes, sent, blocks, stored }
     }
 
     /// Whether the partition has any block.
@@ -75,14 +69,22 @@ impl Output {
         raw: &[u8],
     ) -> Result<()> {
         let need = HEADER_LEN + Packer::bound(raw.len());
-        if self.open.as_ref().is_some_and(|open| open.shard != shard || open.len + need > open.body.len()) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| open.shard != shard || open.sums.bytes as usize + need > open.body.len())
+        {
             self.send(false)?;
         }
         let open = match &mut self.open {
             Some(open) => open,
             none => {
                 let len = self.client.config.frame_size.min(ahead + ahead / 8 + 4096).max(need);
-                none.insert(Open { shard, body: self.client.pool.take(len)?, len: 0, blocks: 0 })
+                none.insert(Open {
+                    shard,
+                    body: self.client.pool.take(len)?,
+                    sums: Fin { frames: 1, ..Fin::default() },
+                })
             }
         };
         let number = &mut self.blocks[partition as usize];
@@ -96,65 +98,59 @@ impl Output {
             seq: *number,
             items,
         };
-        let room = &mut open.body[open.len..];
+        let room = &mut open.body[open.sums.bytes as usize..];
         packer.pack(raw, &mut self.effort, &mut header, &mut room[HEADER_LEN..])?;
         let len = header.block_len();
         header.seal(&mut room[..len]);
         let crc = u32::from_le_bytes([room[0], room[1], room[2], room[3]]);
         *number += 1;
         self.stored[partition as usize] += len as u64;
-        open.len += len;
-        open.blocks += 1;
-        let fin = &mut self.shards[shard as usize].fin;
-        fin.blocks += 1;
-        fin.bytes += len as u64;
-        fin.crc_xor ^= crc;
+        open.sums.blocks += 1;
+        open.sums.bytes += len as u64;
+        open.sums.crc_xor ^= crc;
         Ok(())
     }
 
     /// Sends what is in work for `shard`; with `fin`, closes the attempt there if the shard got anything.
     pub(super) fn flush(&mut self, shard: u32, fin: bool) -> Result<()> {
-        if self.open.is_none() && fin && self.shards[shard as usize].fin.blocks > 0 {
-            return self.send_frame(shard, None, 0, 0, true);
+        if self.open.is_none() && fin && self.lanes[shard as usize].is_some() {
+            return self.send_frame(shard, None, Fin { frames: 1, ..Fin::default() }, true);
         }
         self.send(fin)
     }
 
     fn send(&mut self, fin: bool) -> Result<()> {
         match self.open.take() {
-            Some(open) => self.send_frame(open.shard, Some(open.body), open.len, open.blocks, fin),
+            Some(open) => self.send_frame(open.shard, Some(open.body), open.sums, fin),
             None => Ok(()),
         }
     }
 
-    fn send_frame(&mut self, shard: u32, body: Option<Buffer>, len: usize, blocks: u32, fin: bool) -> Result<()> {
-        let cost = body.as_ref().map_or(0, |body| body.len());
+    fn send_frame(&mut self, shard: u32, buffer: Option<Buffer>, sums: Fin, last: bool) -> Result<()> {
+        let cost = buffer.as_ref().map_or(0, |buffer| buffer.len());
         self.flow.enter(cost)?;
-        let sent = &mut self.shards[shard as usize];
-        let epoch = self.placement.current(shard);
-        let number = sent.fin.frames;
-        sent.fin.frames += 1;
-        let push = Push {
-            key: ShardKey { shuffle: self.placement.shuffle, shard, epoch: epoch.epoch },
-            layout: self.placement.layout,
-            attempt: self.attempt,
-            frame: number,
-            last: fin.then_some(Last::Whole(sent.fin)),
-            chain: epoch.chain[1..].to_vec(),
-        };
-        let frame = Frame { head: push.encode(VERSION)?, body, len, blocks, cost, flow: Arc::clone(&self.flow) };
-        let link = match &sent.link {
-            Some(link) => link,
-            None => sent.link.insert(self.client.push_link(&self.placement, epoch.primary())),
-        };
-        link.send(frame);
+        self.sent.frames += 1;
+        self.sent.blocks += sums.blocks;
+        self.sent.bytes += sums.bytes;
+        let (len, blocks) = (sums.bytes as usize, sums.blocks as u32);
+        let body = Arc::new(Body { buffer, len, blocks, cost, flow: Arc::clone(&self.flow) });
+        let start = || Lane::start(&self.client, &self.placement, self.attempt, shard, &self.flow);
+        self.lanes[shard as usize].get_or_insert_with(start).send(body, sums, last);
         Ok(())
     }
 
     /// Bytes of blocks, blocks and frames so far.
     pub(super) fn totals(&self) -> (u64, u64, u64) {
-        let sum = |of: fn(&Fin) -> u64| self.shards.iter().map(|sent| of(&sent.fin)).sum();
-        (sum(|fin| fin.bytes), sum(|fin| fin.blocks), sum(|fin| u64::from(fin.frames)))
+        let open = self.open.as_ref().map(|open| open.sums).unwrap_or_default();
+        (self.sent.bytes + open.bytes, self.sent.blocks + open.blocks, u64::from(self.sent.frames))
+    }
+
+    /// Checks, when nothing is under way, that workers have confirmed everything.
+    pub(super) fn check_done(&self) -> Result<()> {
+        match self.lanes.iter().flatten().all(|lane| lane.is_done()) {
+            true => Ok(()),
+            false => Err(Error::new(ErrorKind::Internal, "the end was told before every shard had confirmed it")),
+        }
     }
 
     /// Bytes of blocks per partition; nothing more can be written.

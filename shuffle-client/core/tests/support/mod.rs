@@ -1,6 +1,7 @@
 //! What the tests share: a worker that keeps everything in memory, a proxy that cuts connections, and records.
 #![allow(dead_code, missing_docs)]
 
+pub mod driver;
 pub mod proxy;
 pub mod worker;
 
@@ -10,6 +11,7 @@ use overhand_client::{
     Attempt, Chunk, Client, ClientConfig, Epoch, Expected, Layout, Place, Placement, ReadError, ReadRequest, Reader,
     Result, WorkerId, Writer,
 };
+use overhand_common::ids::ShardKey;
 
 /// Records of one attempt: partition and bytes.
 pub type Records = Vec<(u32, Vec<u8>)>;
@@ -17,6 +19,10 @@ pub type Records = Vec<(u32, Vec<u8>)>;
 pub type Items = BTreeMap<u32, Vec<Vec<u8>>>;
 
 pub const WORKER: WorkerId = WorkerId { id: uuid::Uuid::from_u128(7), incarnation: 1 };
+
+pub fn key(shuffle: u32, shard: u32, epoch: u32) -> ShardKey {
+    ShardKey { shuffle, shard, epoch }
+}
 
 /// All shards, each of one epoch, at one address.
 pub fn placement(address: &str, shuffle: u32, partitions: u32, shards: u32) -> Arc<Placement> {
