@@ -39,7 +39,7 @@ pub mod reader;
 pub mod writer;
 
 pub use application::{Application, ApplicationConfig};
-pub use client::{Client, ClientConfig, Counters};
+pub use client::{Client, ClientConfig, Counters, Interrupt};
 pub use epochs::{Driver, Trouble};
 pub use overhand_common::{
     Error, ErrorKind, Result,

@@ -37,6 +37,7 @@ impl Removals {
             tally,
             connect_timeout: config.connect_timeout,
             answer_timeout: config.request_timeout,
+            silence: config.request_timeout,
             retry_for: Duration::ZERO,
         };
         Self { app: config.app.clone(), context: Arc::new(context), sessions: Arc::default() }

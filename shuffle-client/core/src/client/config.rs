@@ -39,6 +39,9 @@ pub struct ClientConfig {
     pub connect_timeout: Duration,
     /// How long a worker may owe an answer with nothing moving before the connection is given up and made again.
     pub answer_timeout: Duration,
+    /// How long a worker may owe an answer and say nothing at all before it is taken for gone. Live ones say that they
+    /// are busy each second.
+    pub silence: Duration,
     /// How long a worker may be out of reach before what needs it fails.
     pub retry_for: Duration,
 }
@@ -72,6 +75,7 @@ impl Default for ClientConfig {
             io_threads: 1,
             connect_timeout: Duration::from_secs(5),
             answer_timeout: Duration::from_secs(120),
+            silence: Duration::from_secs(10),
             retry_for: Duration::from_secs(20),
         }
     }

@@ -26,8 +26,12 @@ use crate::{
     codec::Cipher,
     link::{Context, Target, fetch::FetchLink, push::PushLink},
     pool::Pool,
+    reader::Pace,
     writer::Workspaces,
 };
+
+/// Whether the engine wants its thread back: while a call waits, it asks this about once a second.
+pub type Interrupt = Arc<dyn Fn() -> bool + Send + Sync>;
 
 /// Writes and reads shuffles. Cheap to clone: all clones share connections, memory and threads, which go with the last
 /// of them (writers and readers count as clones).
@@ -43,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) workspaces: Workspaces,
     pub(crate) threads: Threads,
     pub(crate) placements: Placements,
+    pub(crate) pace: Pace,
     context: Arc<Context>,
     pushes: Mutex<HashMap<Target, Arc<PushLink>>>,
     fetches: Mutex<HashMap<Target, Arc<FetchLink>>>,
@@ -62,6 +67,16 @@ impl Shared {
         let target = Target { app: placement.app.clone(), place: place.clone() };
         let start = |target: Target| FetchLink::start(Arc::clone(&self.context), target, self.runtime.handle());
         Arc::clone(self.fetches.lock().entry(target.clone()).or_insert_with(|| start(target)))
+    }
+
+    /// Counts a fetch that was sent because another worker was slow.
+    pub(crate) fn count_hedge(&self) {
+        count(&self.context.tally.hedges);
+    }
+
+    /// Where the client's own tasks run.
+    pub(crate) fn runtime(&self) -> &Handle {
+        self.runtime.handle()
     }
 
     fn learn(&self, placement: &Arc<Placement>) {
@@ -101,6 +116,7 @@ impl Client {
             tally: Arc::default(),
             connect_timeout: config.connect_timeout,
             answer_timeout: config.answer_timeout,
+            silence: config.silence,
             retry_for: config.retry_for,
         });
         let placements = Placements::new(driver, Arc::clone(&context.tally));
@@ -113,6 +129,7 @@ impl Client {
             workspaces: Workspaces::default(),
             threads,
             placements,
+            pace: Pace::default(),
             context,
             pushes: Mutex::default(),
             fetches: Mutex::default(),

@@ -29,10 +29,21 @@ pub(crate) struct Session {
     pub(crate) output: OwnedWriteHalf,
     /// Body bytes that may be on their way unacknowledged.
     pub(crate) window: u64,
+    /// The version of the protocol that both sides speak.
+    pub(crate) version: u16,
 }
 
 /// Connects, trying again for [`Context::retry_for`].
 pub(crate) async fn dial(context: &Context, target: &Target) -> Result<Session> {
+    dial_while(context, target, |_| true).await
+}
+
+/// Connects, trying again for [`Context::retry_for`] and while `wanted`, which is told why each try failed.
+pub(crate) async fn dial_while(
+    context: &Context,
+    target: &Target,
+    mut wanted: impl FnMut(&Error) -> bool,
+) -> Result<Session> {
     let delays = ExponentialBuilder::default()
         .with_min_delay(FIRST_DELAY)
         .with_max_delay(LONGEST_DELAY)
@@ -49,7 +60,7 @@ pub(crate) async fn dial(context: &Context, target: &Target) -> Result<Session> 
         };
         let transient = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Backpressure | ErrorKind::Closed);
         let doing = format!("worker {} at {}", place.worker, place.address);
-        if !transient {
+        if !transient || !wanted(&error) {
             return Err(error.context(doing));
         }
         match delays.next() {
@@ -101,5 +112,5 @@ pub(crate) async fn dial_once(context: &Context, target: &Target) -> Result<Sess
         let text = format!("another worker ({}) answers there: the one that was meant is gone", welcome.worker);
         return Err(Error::new(ErrorKind::Stale, text));
     }
-    Ok(Session { input, output, window: welcome.window })
+    Ok(Session { input, output, window: welcome.window, version: welcome.version })
 }

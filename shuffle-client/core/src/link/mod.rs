@@ -8,6 +8,7 @@
 pub(crate) mod dial;
 pub(crate) mod fetch;
 pub(crate) mod flow;
+mod heard;
 pub(crate) mod push;
 
 use std::{sync::Arc, time::Duration};
@@ -29,6 +30,7 @@ pub(crate) struct Context {
     pub(crate) tally: Arc<Tally>,
     pub(crate) connect_timeout: Duration,
     pub(crate) answer_timeout: Duration,
+    pub(crate) silence: Duration,
     pub(crate) retry_for: Duration,
 }
 

@@ -96,7 +96,7 @@ impl PushLink {
             while self.state.lock().waiting.is_empty() {
                 self.changed.notified().await;
             }
-            let Session { mut input, mut output, window } = match dial(&context, &target).await {
+            let Session { mut input, mut output, window, .. } = match dial(&context, &target).await {
                 Ok(session) => session,
                 Err(error) => {
                     self.fail_all(&error);
