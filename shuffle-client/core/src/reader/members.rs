@@ -98,6 +98,11 @@ impl Members {
         self.members.iter().any(|member| member.is_fresh() || member.may_come_back())
     }
 
+    /// Whether somebody is left who was never asked.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.members.iter().any(Member::is_fresh)
+    }
+
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.members.len()

@@ -248,7 +248,11 @@ impl Reader {
         let mut lost: Vec<Attempt> = shards.into_iter().flat_map(missing).collect();
         lost.sort_unstable();
         lost.dedup();
-        self.data_lost(shard, &self.fetches.shards.why(shard), lost)
+        let mut why = self.fetches.shards.why(shard);
+        if let Some(error) = &self.fetches.unasked {
+            why = format!("{why}; the driver could not be asked for another placement: {}", error.message());
+        }
+        self.data_lost(shard, &why, lost)
     }
 
     fn data_lost(&self, shard: u32, why: &str, lost: Vec<Attempt>) -> ReadError {

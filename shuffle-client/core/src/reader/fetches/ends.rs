@@ -16,37 +16,33 @@ impl Fetches {
     /// A fetch has ended, one way or another.
     pub(super) fn ended(&mut self, active: Active, end: What, wanted: &Wanted) {
         let Active { read, member, .. } = active;
-        let error = match end {
+        let (error, for_good) = match end {
             What::Data(..) => return,
             What::End(sent) if sent == active.received => return self.sent_all(active, wanted),
             What::End(sent) => {
                 let text = format!("{sent} bytes were sent, {} came", active.received);
-                What::Broken(Error::new(ErrorKind::Retry, text))
+                (Error::new(ErrorKind::Retry, text), false)
             }
-            other => other,
+            What::Broken(error) => (error, false),
+            What::Failed(error) => (error, true),
         };
         let members = self.shards.members(read);
-        match error {
-            What::Failed(error) if matches!(error.kind(), ErrorKind::Denied | ErrorKind::Invalid) => {
+        match error.kind() {
+            ErrorKind::Denied | ErrorKind::Invalid => {
                 let place = members.place(member).clone();
                 return self.steps.push_back(Step::Refused(read.shard, place, error));
             }
             // An epoch that got nothing of this shard; if it should have, another member may.
-            What::Failed(error) if error.kind() == ErrorKind::NotFound => {
+            ErrorKind::NotFound => {
                 members.read(member, Some(error));
                 return self.go_on_without(read, wanted);
             }
-            What::Failed(error) => {
+            _ => {
                 if is_gone(&error) {
                     self.client.pace.avoid(members.place(member));
                 }
-                members.failed(member, error);
+                if for_good { members.failed(member, error) } else { members.broke(member, error) }
             }
-            What::Broken(error) => {
-                self.client.pace.avoid(members.place(member));
-                members.broke(member, error);
-            }
-            What::Data(..) | What::End(_) => {}
         }
         let alone = self.on(read).next().is_none() && !self.whole(read.shard, wanted);
         match if alone { self.ask(read) } else { None } {
@@ -79,7 +75,7 @@ impl Fetches {
     }
 
     /// Stops a fetch that is not needed any more.
-    fn cancel(&mut self, id: u64) {
+    pub(super) fn cancel(&mut self, id: u64) {
         let Some(active) = self.active.remove(&id) else { return };
         active.link.cancel(active.stream);
         let members = self.shards.members(active.read);

@@ -66,6 +66,8 @@ pub(super) struct Fetches {
     /// The driver is being asked; the version of the placement that it was last asked about.
     asking: bool,
     asked_version: Option<u64>,
+    /// Why the driver could not be asked.
+    pub(super) unasked: Option<Error>,
     /// Fetches asked for, repeats included.
     pub(super) started: u64,
     /// Fetches asked for because another was slow.
@@ -91,6 +93,7 @@ impl Fetches {
             steps: VecDeque::new(),
             asking: false,
             asked_version: None,
+            unasked: None,
             started: 0,
             hedged: 0,
             held: 0,
@@ -178,7 +181,7 @@ impl Fetches {
                 self.placement = newer;
             }
             Ok(_) => {}
-            Err(error) => tracing::warn!(app = %self.placement.app, %error, "the driver could not be asked"),
+            Err(error) => self.unasked = Some(error),
         }
         for shard in self.shards.wake() {
             match self.shards.go_on(shard) {
@@ -216,7 +219,8 @@ impl Fetches {
         }
     }
 
-    /// Asks somebody else as well for what a fetch should have brought, if nobody else is asked and there is somebody.
+    /// Asks somebody else as well for what a fetch should have brought. Two are asked at a time: when both are slow and
+    /// there is a third who was not asked yet, it takes the place of the first.
     fn ask_another(&mut self, id: u64, wanted: &Wanted) {
         let Some(active) = self.active.get_mut(&id) else { return };
         active.late = true;
@@ -224,8 +228,15 @@ impl Fetches {
         if self.whole(read.shard, wanted) {
             return self.review(read.shard, wanted);
         }
-        if self.on(read).count() > 1 || !self.shards.members(read).can_ask() || !self.client.pace.may_hedge() {
+        let first = self.on(read).min().filter(|_| self.on(read).count() > 1);
+        let all_late = self.on(read).all(|id| self.active[&id].late);
+        let members = self.shards.members(read);
+        let helps = if first.is_some() { all_late && members.has_fresh() } else { members.can_ask() };
+        if !helps || !self.client.pace.may_hedge() {
             return;
+        }
+        if let Some(first) = first {
+            self.cancel(first);
         }
         if let Some(ask) = self.ask(read) {
             self.hedged += 1;
