@@ -3,12 +3,13 @@
 mod support;
 
 use std::{
-    sync::Arc,
+    sync::{Arc, LazyLock},
     thread,
     time::{Duration, Instant},
 };
 
-use overhand_client::{Client, ClientConfig, Error, ErrorKind, Placement, ReadRequest, Reader};
+use overhand_client::{AppId, Client, ClientConfig, Driver, Error, ErrorKind, Placement, ReadRequest, Reader, Trouble};
+use proptest::prelude::*;
 use support::{
     attempt, collect,
     replica::{Knows, Replica, Then, Written, key, written},
@@ -136,6 +137,20 @@ fn a_slow_member_is_beaten_by_another() {
 }
 
 #[test]
+fn when_two_are_slow_a_third_takes_over() {
+    let client = client();
+    let written = one_partition(&client);
+    let replicas = [1, 2, 3].map(|id| Replica::with(id, key(0, 0), &written.blocks[&0]));
+    let [one, two, three] = &replicas;
+    one.state().then = Some((50, Then::Stall));
+    two.state().then = Some((50, Then::Stall));
+    let placement = written.placement(0, &[&[&[one, two, three]]]);
+    let mut reader = reader(&client, &placement, &written);
+    assert_eq!(collect(&mut reader).expect("read"), written.items);
+    assert_eq!(reader.stats().hedged, 2);
+}
+
+#[test]
 fn the_window_bounds_what_two_fetches_of_the_same_may_send() {
     let client = Client::new(ClientConfig { read_window: 40 << 10, ..config() }).expect("in bounds");
     let written = one_partition(&client);
@@ -226,6 +241,23 @@ fn many_readers_ask_the_driver_once() {
 }
 
 #[test]
+fn why_a_driver_gave_no_answer_is_told() {
+    #[derive(Debug)]
+    struct Deaf;
+    impl Driver for Deaf {
+        fn ask(&self, _: &AppId, _: u32, _: &Trouble) -> Result<Placement, Error> {
+            Err(Error::new(ErrorKind::Retry, "it is deaf"))
+        }
+    }
+    let written = one_partition(&client());
+    let client = Client::with_driver(config(), Arc::new(Deaf)).expect("in bounds");
+    let placement = written.placement(0, &[&[&[&Replica::start(1)]]]);
+    let error = collect(&mut reader(&client, &placement, &written)).expect_err("it has nothing");
+    assert_eq!((error.kind(), error.lost.len()), (ErrorKind::DataLost, 40));
+    assert!(error.to_string().contains("it is deaf"), "{error}");
+}
+
+#[test]
 fn when_nobody_has_them_exactly_the_missing_attempts_are_lost() {
     let written = written(&client(), (8, 2), 4, 300);
     let replicas = [1, 2, 3].map(Replica::start);
@@ -263,4 +295,43 @@ fn when_all_members_are_gone_everything_that_they_had_is_lost() {
     let error = collect(&mut reader(&client(), &placement, &written)).expect_err("nobody there");
     assert_eq!(error.lost, [0, 1, 2, 3].map(attempt));
     assert!(error.to_string().contains(&first) && error.to_string().contains(&second), "{error}");
+}
+
+static SHUFFLE: LazyLock<Written> = LazyLock::new(|| written(&client(), (6, 2), 20, 300));
+
+fn any_fault() -> impl Strategy<Value = Option<Then>> {
+    prop_oneof![
+        Just(None),
+        Just(Some(Then::Cut)),
+        Just(Some(Then::Fail(Error::new(ErrorKind::Internal, "a fault")))),
+        Just(Some(Then::Fail(Error::new(ErrorKind::Retry, "later")))),
+        Just(Some(Then::Stop)),
+        Just(Some(Then::Stall)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #[test]
+    fn one_healthy_member_is_enough_whatever_the_others_do(
+        faults in proptest::collection::vec((0usize..150, any_fault(), proptest::collection::vec(0u32..20, 0..5)), 2),
+        order in Just([0, 1, 2]).prop_shuffle(),
+        split in 0u32..20,
+    ) {
+        let replicas = [1, 2, 3].map(Replica::start);
+        for (number, replica) in replicas.iter().enumerate() {
+            let (after, then, without) = faults.get(number).cloned().unwrap_or_default();
+            let has = |map: &u32| !without.contains(map);
+            let mut state = replica.state();
+            state.then = then.map(|then| (after, then));
+            for shard in 0..2 {
+                state.blocks.insert(key(shard, 0), SHUFFLE.of(shard, |map| map < split && has(&map)));
+                state.blocks.insert(key(shard, 1), SHUFFLE.of(shard, |map| map >= split && has(&map)));
+            }
+        }
+        let [one, two, three] = order.map(|at| &replicas[at]);
+        let epochs: &[&[&Replica]] = &[&[one, two, three], &[three, one, two]];
+        let placement = SHUFFLE.placement(0, &[epochs, epochs]);
+        prop_assert_eq!(&collect(&mut reader(&client(), &placement, &SHUFFLE)).expect("read"), &SHUFFLE.items);
+    }
 }
