@@ -15,6 +15,8 @@ pub struct Counters {
     pub frames: u64,
     /// Fetches sent, repeats included.
     pub fetches: u64,
+    /// Fetches among these that were sent because another worker was slow.
+    pub hedges: u64,
     /// Messages that granted credit.
     pub credits: u64,
     /// Messages of blocks received.
@@ -31,6 +33,7 @@ pub(crate) struct Tally {
     pub(crate) connections: AtomicU64,
     pub(crate) frames: AtomicU64,
     pub(crate) fetches: AtomicU64,
+    pub(crate) hedges: AtomicU64,
     pub(crate) credits: AtomicU64,
     pub(crate) data_messages: AtomicU64,
     pub(crate) removals: AtomicU64,
@@ -44,6 +47,7 @@ impl Tally {
             connections: self.connections.load(Relaxed),
             frames: self.frames.load(Relaxed),
             fetches: self.fetches.load(Relaxed),
+            hedges: self.hedges.load(Relaxed),
             credits: self.credits.load(Relaxed),
             data_messages: self.data_messages.load(Relaxed),
             removals: self.removals.load(Relaxed),

@@ -32,6 +32,7 @@ use crate::{
         push::{PushLink, Tries},
     },
     pool::Pool,
+    reader::Pace,
     writer::Workspaces,
 };
 
@@ -52,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) workspaces: Workspaces,
     pub(crate) threads: Threads,
     pub(crate) placements: Placements,
+    pub(crate) pace: Pace,
     context: Arc<Context>,
     pushes: Mutex<HashMap<Target, Arc<PushLink>>>,
     fetches: Mutex<HashMap<Target, Arc<FetchLink>>>,
@@ -72,6 +74,11 @@ impl Shared {
         let target = Target { app: placement.app.clone(), place: place.clone() };
         let start = |target: Target| FetchLink::start(Arc::clone(&self.context), target, self.runtime.handle());
         Arc::clone(self.fetches.lock().entry(target.clone()).or_insert_with(|| start(target)))
+    }
+
+    /// Counts a fetch that was sent because another worker was slow.
+    pub(crate) fn count_hedge(&self) {
+        count(&self.context.tally.hedges);
     }
 
     /// Where the client's own tasks run.
@@ -129,6 +136,7 @@ impl Client {
             workspaces: Workspaces::default(),
             threads,
             placements,
+            pace: Pace::default(),
             context,
             pushes: Mutex::default(),
             fetches: Mutex::default(),

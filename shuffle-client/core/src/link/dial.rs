@@ -50,11 +50,6 @@ pub(crate) async fn dial_exact(context: &Context, target: &Target, patient: bool
     Err(Error::new(ErrorKind::Stale, text))
 }
 
-/// Connects, trying again for [`Context::retry_for`].
-pub(crate) async fn dial(context: &Context, target: &Target) -> Result<Session> {
-    dial_while(context, target, |_| true).await
-}
-
 /// Connects, trying again for [`Context::retry_for`] and while `wanted`, which is told why each try failed.
 pub(crate) async fn dial_while(
     context: &Context,

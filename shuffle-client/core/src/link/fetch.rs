@@ -1,37 +1,42 @@
 //! Fetches: many at a time over one connection; what comes is handed to the reader that asked.
+//!
+//! A worker owes something while a stream has credit left. If it then says nothing for a while, not even that it is
+//! busy, the connection is given up: the readers ask somebody else, or here again.
 
 use std::{
     collections::{HashMap, VecDeque},
+    convert::Infallible,
     sync::{Arc, mpsc::Sender},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use overhand_common::message::{Credit, End, Fetch, Kind, VERSION, message};
+use overhand_common::message::{Credit, End, Fetch, Kind, message};
 use parking_lot::Mutex;
 use tokio::{
-    io::{AsyncWriteExt, BufReader},
-    net::tcp::{OwnedReadHalf, OwnedWriteHalf},
+    io::{AsyncRead, AsyncWriteExt},
+    net::tcp::OwnedWriteHalf,
     runtime::Handle,
     sync::Notify,
 };
 
 use super::{
     Context, Incoming, Target, broken,
-    dial::{Session, dial},
+    dial::{Session, dial_while},
     failure,
+    heard::Heard,
 };
-use crate::{Error, ErrorKind, Result, client::count, pool::Buffer};
+use crate::{Error, ErrorKind, Placement, Result, client::count, pool::Buffer};
 
 /// Between a connection that broke and the next.
 const REST: Duration = Duration::from_millis(50);
 
-/// Something came for a fetch.
+/// Something came for a reader.
 #[derive(Debug)]
-pub(crate) struct Event {
-    /// The fetch, by the id that its reader gave it.
-    pub(crate) id: u64,
-    /// What came.
-    pub(crate) what: What,
+pub(crate) enum Event {
+    /// For the fetch of this id, which the reader chose.
+    Fetch(u64, What),
+    /// From the driver: a placement that may be newer.
+    Placement(Result<Arc<Placement>>),
 }
 
 /// What came for a fetch; all but the first are its end.
@@ -51,39 +56,99 @@ pub(crate) enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stream(u64);
 
+/// Who asks for a fetch.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// Where to tell what comes.
+    pub(crate) reader: Sender<Event>,
+    /// The reader's own name for the fetch.
+    pub(crate) id: u64,
+    /// Waits for a worker that is out of reach, as long as [`Context::retry_for`]; who has others to ask does not.
+    pub(crate) patient: bool,
+}
+
 /// The fetch connection to one worker.
 #[derive(Debug)]
 pub(crate) struct FetchLink {
     context: Arc<Context>,
     state: Mutex<State>,
+    /// There are requests to send.
     changed: Notify,
+    /// The worker owes something, and did not before.
+    owes: Notify,
     reset: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     last_stream: u64,
-    /// Per stream its reader and the reader's id for it.
-    streams: HashMap<u64, (u64, Sender<Event>)>,
-    messages: VecDeque<Vec<u8>>,
+    streams: HashMap<u64, Open>,
+    requests: VecDeque<Request>,
+    /// Since when the worker has owed something without a break.
+    owed_since: Option<Instant>,
+}
+
+/// A stream that has not ended.
+#[derive(Debug)]
+struct Open {
+    asker: Asker,
+    /// Bytes that the worker may send and has not: with more than none it owes something.
+    owed: i64,
+}
+
+#[derive(Debug)]
+enum Request {
+    Fetch(u64, Fetch),
+    Credit(u64, u64),
+    Cancel(u64),
+}
+
+impl Request {
+    fn encode(&self, version: u16) -> Vec<u8> {
+        match self {
+            Request::Fetch(stream, fetch) => message(Kind::Fetch, *stream, &fetch.encode(version)),
+            Request::Credit(stream, bytes) => message(Kind::Credit, *stream, &Credit { bytes: *bytes }.encode()),
+            Request::Cancel(stream) => message(Kind::Cancel, *stream, &[]),
+        }
+    }
+}
+
+impl State {
+    fn owes(&self) -> bool {
+        self.streams.values().any(|open| open.owed > 0)
+    }
+
+    /// Ends the streams that are `meant`, and what was still to be sent for them.
+    fn end(&mut self, meant: impl Fn(&Asker) -> bool, what: impl Fn() -> What) {
+        for (_, Open { asker, .. }) in self.streams.extract_if(|_, open| meant(&open.asker)) {
+            let _ = asker.reader.send(Event::Fetch(asker.id, what()));
+        }
+        let streams = &self.streams;
+        self.requests.retain(|request| match request {
+            Request::Fetch(stream, _) | Request::Credit(stream, _) => streams.contains_key(stream),
+            Request::Cancel(_) => false,
+        });
+    }
 }
 
 impl FetchLink {
     /// A link whose task runs on `runtime` until that ends.
     pub(crate) fn start(context: Arc<Context>, target: Target, runtime: &Handle) -> Arc<Self> {
-        let link = Arc::new(Self { context, state: Mutex::default(), changed: Notify::new(), reset: Notify::new() });
+        let (changed, owes, reset) = (Notify::new(), Notify::new(), Notify::new());
+        let link = Arc::new(Self { context, state: Mutex::default(), changed, owes, reset });
         runtime.spawn(Arc::clone(&link).run(target));
         link
     }
 
-    /// Starts a fetch; what comes is told to `reader` under `id`.
-    pub(crate) fn open(&self, fetch: &Fetch, id: u64, reader: Sender<Event>) -> Stream {
+    /// Starts a fetch; what comes is told to who asks.
+    pub(crate) fn open(&self, fetch: Fetch, asker: Asker) -> Stream {
         count(&self.context.tally.fetches);
         let mut state = self.state.lock();
         state.last_stream += 1;
         let stream = state.last_stream;
-        state.streams.insert(stream, (id, reader));
-        state.messages.push_back(message(Kind::Fetch, stream, &fetch.encode(VERSION)));
+        self.owe(&mut state);
+        state.streams.insert(stream, Open { asker, owed: fetch.credit as i64 });
+        state.requests.push_back(Request::Fetch(stream, fetch));
         drop(state);
         self.changed.notify_one();
         Stream(stream)
@@ -95,10 +160,22 @@ impl FetchLink {
         if !state.streams.contains_key(&stream.0) {
             return;
         }
+        self.owe(&mut state);
+        if let Some(open) = state.streams.get_mut(&stream.0) {
+            open.owed += bytes as i64;
+        }
         count(&self.context.tally.credits);
-        state.messages.push_back(message(Kind::Credit, stream.0, &Credit { bytes }.encode()));
+        state.requests.push_back(Request::Credit(stream.0, bytes));
         drop(state);
         self.changed.notify_one();
+    }
+
+    /// From now on the worker owes something.
+    fn owe(&self, state: &mut State) {
+        if !state.owes() {
+            state.owed_since = Some(Instant::now());
+            self.owes.notify_one();
+        }
     }
 
     /// Stops a fetch, if it still goes on.
@@ -107,7 +184,12 @@ impl FetchLink {
         if state.streams.remove(&stream.0).is_none() {
             return;
         }
-        state.messages.push_back(message(Kind::Cancel, stream.0, &[]));
+        let unsent = |request: &Request| matches!(request, Request::Fetch(other, _) if *other == stream.0);
+        if let Some(at) = state.requests.iter().position(unsent) {
+            state.requests.remove(at);
+            return;
+        }
+        state.requests.push_back(Request::Cancel(stream.0));
         drop(state);
         self.changed.notify_one();
     }
@@ -119,48 +201,88 @@ impl FetchLink {
 
     async fn run(self: Arc<Self>, target: Target) {
         loop {
-            while self.state.lock().messages.is_empty() {
+            while self.state.lock().requests.is_empty() {
                 self.changed.notified().await;
             }
-            let Session { mut input, mut output, .. } = match dial(&self.context, &target).await {
-                Ok(session) => session,
-                Err(error) => {
-                    self.end_all(|| What::Failed(error.clone()));
-                    continue;
-                }
-            };
+            let Some(Session { input, mut output, version, .. }) = self.connect(&target).await else { continue };
+            let heard = Heard::now();
+            // Who speaks version 1 can't say that it is busy.
+            let silence = if version >= 2 { self.context.silence } else { self.context.answer_timeout };
+            // What has come is read before the clock is looked at: this process itself may have been stopped for a while.
             let end = tokio::select! {
-                end = self.send_messages(&mut output) => end,
-                end = self.take_answers(&mut input) => end,
+                biased;
+                end = self.send_requests(&mut output, version) => end,
+                end = self.take_answers(heard.listen(input)) => end,
+                end = self.watch(&heard, silence) => end,
                 () = self.reset.notified() => Err(broken("nothing came for too long")),
             };
             let Err(error) = end;
             tracing::debug!(worker = %target.place.address, %error, "a fetch connection ended");
-            self.end_all(|| What::Broken(error.clone()));
+            self.state.lock().end(|_| true, || What::Broken(error.clone()));
             tokio::time::sleep(REST).await;
         }
     }
 
-    async fn send_messages(&self, output: &mut OwnedWriteHalf) -> Result<std::convert::Infallible> {
+    /// Connects while somebody waits for it; if that fails for good, nobody waits any more.
+    async fn connect(&self, target: &Target) -> Option<Session> {
+        let mut abandoned = false;
+        let tried = |error: &Error| {
+            let mut state = self.state.lock();
+            state.end(|asker| !asker.patient, || What::Broken(error.clone()));
+            abandoned = state.streams.is_empty();
+            !abandoned
+        };
+        match dial_while(&self.context, target, tried).await {
+            Ok(session) => Some(session),
+            Err(error) => {
+                if !abandoned {
+                    self.state.lock().end(|_| true, || What::Failed(error.clone()));
+                }
+                None
+            }
+        }
+    }
+
+    async fn send_requests(&self, output: &mut OwnedWriteHalf, version: u16) -> Result<Infallible> {
         loop {
-            let next = self.state.lock().messages.pop_front();
+            let next = self.state.lock().requests.pop_front();
             match next {
-                Some(bytes) => {
-                    output.write_all(&bytes).await.map_err(|error| broken(format!("the connection broke: {error}")))?
+                Some(request) => {
+                    let sent = output.write_all(&request.encode(version)).await;
+                    sent.map_err(|error| broken(format!("the connection broke: {error}")))?;
                 }
                 None => self.changed.notified().await,
             }
         }
     }
 
-    async fn take_answers(&self, input: &mut BufReader<OwnedReadHalf>) -> Result<std::convert::Infallible> {
+    /// Ends when the worker has owed something for `silence`, and nothing has come.
+    async fn watch(&self, heard: &Heard, silence: Duration) -> Result<Infallible> {
         loop {
-            let Incoming { kind, stream, head, body } = Incoming::read(input, &self.context.pool).await?;
+            let owed_since = {
+                let state = self.state.lock();
+                state.owed_since.filter(|_| state.owes())
+            };
+            let Some(since) = owed_since else {
+                self.owes.notified().await;
+                continue;
+            };
+            let end = since.max(heard.last()) + silence;
+            if end <= Instant::now() {
+                return Err(broken(format!("it owes blocks, and has said nothing for {silence:?}")));
+            }
+            tokio::time::sleep_until(end.into()).await;
+        }
+    }
+
+    async fn take_answers(&self, mut input: impl AsyncRead + Unpin) -> Result<Infallible> {
+        loop {
+            let Incoming { kind, stream, head, body } = Incoming::read(&mut input, &self.context.pool).await?;
             match kind {
                 Kind::Data => {
                     count(&self.context.tally.data_messages);
                     if let Some((body, len)) = body {
-                        self.tell(stream, What::Data(body, len));
+                        self.tell(stream, body, len);
                     }
                 }
                 Kind::End => {
@@ -175,30 +297,25 @@ impl FetchLink {
                         _ => self.finish(stream, What::Failed(error)),
                     }
                 }
+                // It was heard, which is all that it means.
+                Kind::Busy => {}
                 other => return Err(broken(format!("{other:?} is no answer to a fetch"))),
             }
         }
     }
 
     /// A reader that has gone is not told: its streams are cancelled, and what is still on the way is dropped.
-    fn tell(&self, stream: u64, what: What) {
-        let state = self.state.lock();
-        if let Some((id, reader)) = state.streams.get(&stream) {
-            let _ = reader.send(Event { id: *id, what });
+    fn tell(&self, stream: u64, body: Buffer, len: usize) {
+        let mut state = self.state.lock();
+        if let Some(Open { asker, owed }) = state.streams.get_mut(&stream) {
+            *owed -= len as i64;
+            let _ = asker.reader.send(Event::Fetch(asker.id, What::Data(body, len)));
         }
     }
 
     fn finish(&self, stream: u64, what: What) {
-        if let Some((id, reader)) = self.state.lock().streams.remove(&stream) {
-            let _ = reader.send(Event { id, what });
-        }
-    }
-
-    fn end_all(&self, what: impl Fn() -> What) {
-        let mut state = self.state.lock();
-        state.messages.clear();
-        for (_, (id, reader)) in state.streams.drain() {
-            let _ = reader.send(Event { id, what: what() });
+        if let Some(Open { asker, .. }) = self.state.lock().streams.remove(&stream) {
+            let _ = asker.reader.send(Event::Fetch(asker.id, what));
         }
     }
 }

@@ -10,6 +10,7 @@ pub(crate) mod dial;
 pub(crate) mod fetch;
 pub(crate) mod flow;
 pub(crate) mod frame;
+mod heard;
 pub(crate) mod push;
 
 use std::{sync::Arc, time::Duration};

@@ -2,28 +2,51 @@
 //!
 //! # Parts
 //! - [`Reader`]: what the engine holds; it decodes on the thread that asks for the next batch.
-//! - `fetches`: which fetches run, and what happens when one ends or breaks.
+//! - `fetches`: which fetches run, and what happens when one ends, breaks or is slow.
+//! - `shards`, `members`: what is left to read, and of whom; plain state.
+//! - `inbox`: what comes for a reader, and how it waits.
+//! - `pace`: what all readers of a client have learned of how fast workers answer.
 //! - `decoder`: messages of blocks into batches of items.
 //! - `wanted`: what must arrive and what has.
 //! - `large`: items that are larger than a block.
 //!
+//! # Who is asked
+//! 1. Each epoch of a shard is read from one member of its chain. When that breaks, fails or is silent, another one goes
+//!    on with what is not whole; when it is slow, another one is asked as well, and the first to end wins.
+//! 2. When all epochs have been read and something is missing, the members that were not asked yet are asked for
+//!    it, and then those again whose connections broke.
+//! 3. When nobody is left, the driver is asked, and what is new in its placement is read.
+//! 4. Only then is something lost.
+//!
 //! # Memory
-//! A reader holds up to `read_window` of blocks on their way, a batch, and the parts of items that are larger than a
+//! A reader holds up to `read_window` of blocks on their way (a second fetch of the same has its part of
+//! that), a batch, and the parts of items that are larger than a
 //! block. What it must keep of the pieces that it expects is some 30 bytes each.
 
 mod decoder;
 mod fetches;
+mod inbox;
 mod large;
+mod members;
+mod pace;
+mod shards;
 mod wanted;
 
-use std::{collections::VecDeque, fmt, ops::Range, sync::Arc, time::Instant};
+use std::{fmt, ops::Range, sync::Arc, time::Instant};
 
+pub(crate) use self::pace::Pace;
 use self::{
     decoder::{Body, Decoder},
-    fetches::{Fetches, Plan, Step},
+    fetches::{Fetches, Step},
+    shards::Shards,
     wanted::Wanted,
 };
-use crate::{Attempt, Error, ErrorKind, Place, Placement, Result, client::Shared, codec::Unpacker, pool::Buffer};
+use crate::{
+    Attempt, Error, ErrorKind, Place, Placement, Result,
+    client::{Interrupt, Shared},
+    codec::Unpacker,
+    pool::Buffer,
+};
 
 /// One non-empty piece of output that the engine says is valid: what `attempt` wrote for `partition`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -89,6 +112,8 @@ pub struct ReadStats {
     pub dropped_blocks: u64,
     /// Fetches started, those after a broken connection included.
     pub fetches: u64,
+    /// Fetches among these that were started because another was slow.
+    pub hedged: u64,
     /// Nanoseconds that [`Reader::next`] waited for data.
     pub wait_nanos: u64,
     /// Bytes of buffers held now, without the batches handed out.
@@ -128,8 +153,6 @@ impl std::error::Error for ReadError {}
 /// Reads a range of partitions. Dropping it early cancels what is on its way.
 #[derive(Debug)]
 pub struct Reader {
-    client: Arc<Shared>,
-    placement: Arc<Placement>,
     partitions: Range<u32>,
     fetches: Fetches,
     decoder: Decoder,
@@ -141,27 +164,30 @@ pub struct Reader {
 impl Reader {
     pub(crate) fn new(client: Arc<Shared>, placement: Arc<Placement>, request: ReadRequest) -> Result<Self> {
         check(&placement, &request)?;
+        let placement = client.placements.newest(&placement);
         let wanted = Wanted::new(request.expected);
-        let mut plans = VecDeque::new();
+        let mut shards = Shards::default();
         for (shard, epochs) in (0..).zip(&placement.shards) {
-            let range = placement.layout.range(shard);
-            if let Some((partitions, maps)) = wanted.bounds(&range) {
-                let plan = |epoch| Plan { shard, epoch, partitions: partitions.clone(), maps: maps.clone() };
-                plans.extend((0..epochs.len()).map(plan));
+            if wanted.bounds(&placement.layout.range(shard)).is_some() {
+                // Readers of different partitions start with different members.
+                shards.add(shard, epochs, shard as usize + request.partitions.start as usize);
             }
         }
-        let unpacker = Unpacker::new(client.cipher.clone());
-        let decoder = Decoder::new(client.pool.clone(), unpacker, wanted);
-        let fetches = Fetches::start(Arc::clone(&client), Arc::clone(&placement), plans);
-        let partitions = request.partitions;
-        Ok(Self { client, placement, partitions, fetches, decoder, body: None, wait_nanos: 0, failed: None })
+        let fetches = Fetches::start(Arc::clone(&client), placement, shards, &wanted);
+        let decoder = Decoder::new(client.pool.clone(), Unpacker::new(client.cipher.clone()), wanted);
+        Ok(Self { partitions: request.partitions, fetches, decoder, body: None, wait_nanos: 0, failed: None })
+    }
+
+    /// From now on a call that waits asks `interrupt` about once a second whether to go on.
+    pub fn set_interrupt(&mut self, interrupt: Interrupt) {
+        self.fetches.set_interrupt(interrupt);
     }
 
     /// The next items, in no promised order of map tasks; none when everything expected has been handed out.
     ///
     /// # Errors
     /// `DataLost` when something expected is missing or damaged: run [`ReadError::lost`] again, and throw away what
-    /// this reader has handed out. Others as of the workers' answers. After an error every call returns it again.
+    /// this reader has handed out. `Closed` when interrupted. Others as of the workers' answers. After an error every call returns it again.
     #[allow(clippy::should_implement_trait, reason = "an iterator could not say that an error is its end")]
     pub fn next(&mut self) -> Result<Option<Batch>, ReadError> {
         if let Some(error) = &self.failed {
@@ -181,26 +207,25 @@ impl Reader {
                 }
             }
             let start = Instant::now();
-            let step = self.fetches.next(self.client.config.answer_timeout);
+            let step = self.fetches.next(&self.decoder.wanted);
             self.wait_nanos += start.elapsed().as_nanos() as u64;
             match step {
                 Step::Body(fetch, buffer, len) => self.body = Some(Body { fetch, buffer, len, at: 0, damage: None }),
-                Step::Done(plan, damage) => self.check_shard(&plan, damage)?,
-                Step::Failed(plan, place, error) => return Err(self.failure(&plan, &place, error)),
+                Step::Whole(shard) => self.check_parts(shard)?,
+                Step::Lost(shard) => return Err(self.lost(shard)),
+                Step::Refused(shard, place, error) => return Err(self.refused(shard, &place, error)),
+                Step::Interrupted => return Err(Error::new(ErrorKind::Closed, "the task was interrupted").into()),
                 Step::Finished => return Ok(None),
             }
         }
     }
 
-    /// When all epochs of a shard have been read, all that was expected of it must be there.
-    fn check_shard(&mut self, plan: &Plan, damage: Option<String>) -> Result<(), ReadError> {
-        if self.fetches.reads(plan.shard) {
-            return Ok(());
-        }
-        let range = self.placement.layout.range(plan.shard);
+    /// All blocks of a shard have come; they must fit together.
+    fn check_parts(&mut self, shard: u32) -> Result<(), ReadError> {
+        let range = self.range(shard);
         let wanted = &mut self.decoder.wanted;
         for piece in self.decoder.large.unfinished() {
-            if range.contains(&wanted.partition(piece)) {
+            if range.contains(&wanted.partition(piece)) && wanted.whole(piece) {
                 wanted.breaks(piece);
             }
         }
@@ -208,53 +233,57 @@ impl Reader {
         if lost.is_empty() {
             return Ok(());
         }
-        let workers: Vec<_> =
-            self.placement.shards[plan.shard as usize].iter().map(|epoch| epoch.chain[0].address.as_str()).collect();
-        let why = damage.map_or("the worker no longer has all of it".to_owned(), |damage| format!("damaged: {damage}"));
+        Err(self.data_lost(shard, "blocks contradict each other", lost))
+    }
+
+    /// Nobody has all that was expected of a shard.
+    fn lost(&self, shard: u32) -> ReadError {
+        if let Some(error) = self.fetches.shards.fault(shard) {
+            return error.clone().context(format!("{} shard {shard}", self.place())).into();
+        }
+        // What goes with the same workers is lost as well: better now than after another try.
+        let mut shards = self.fetches.shards.gone();
+        shards.push(shard);
+        let missing = |shard: u32| self.decoder.wanted.missing(&self.range(shard));
+        let mut lost: Vec<Attempt> = shards.into_iter().flat_map(missing).collect();
+        lost.sort_unstable();
+        lost.dedup();
+        let mut why = self.fetches.shards.why(shard);
+        if let Some(error) = &self.fetches.unasked {
+            why = format!("{why}; the driver could not be asked for another placement: {}", error.message());
+        }
+        self.data_lost(shard, &why, lost)
+    }
+
+    fn data_lost(&self, shard: u32, why: &str, lost: Vec<Attempt>) -> ReadError {
         let text = format!(
-            "{} shard {} of partitions {:?} is not whole at {}: {why}; {} map attempts must be run again, first {}",
+            "{} shard {shard} of partitions {:?} is not whole: {why}; {} map attempts must be run again, first {}",
             self.place(),
-            plan.shard,
             self.partitions,
-            workers.join(", "),
             lost.len(),
             lost[0]
         );
-        Err(ReadError { error: Error::new(ErrorKind::DataLost, text), lost })
-    }
-
-    /// What a fetch that failed for good means.
-    fn failure(&self, plan: &Plan, place: &Place, error: Error) -> ReadError {
-        let about = format!("{} shard {} at {}", self.place(), plan.shard, place.address);
-        // Out of reach, or another worker answers: all that it alone holds is lost. Else it is about this shard only.
-        let whole_worker = match error.kind() {
-            ErrorKind::Retry | ErrorKind::Stale | ErrorKind::Backpressure | ErrorKind::Closed | ErrorKind::Broken => {
-                true
-            }
-            ErrorKind::NotFound | ErrorKind::DataLost => false,
-            ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::Internal => return error.context(about).into(),
-        };
-        let gone = |epochs: &[crate::Epoch]| epochs.iter().any(|epoch| epoch.chain.iter().all(|other| other == place));
-        let mut lost: Vec<Attempt> = (0..)
-            .zip(&self.placement.shards)
-            .filter(|(shard, epochs)| *shard == plan.shard || (whole_worker && gone(epochs)))
-            .flat_map(|(shard, _)| self.decoder.wanted.missing(&self.placement.layout.range(shard)))
-            .collect();
-        lost.sort_unstable();
-        lost.dedup();
-        let text = format!("{about}: {}; {} map attempts must be run again", error.message(), lost.len());
         ReadError { error: Error::new(ErrorKind::DataLost, text), lost }
     }
 
+    fn refused(&self, shard: u32, place: &Place, error: Error) -> ReadError {
+        error.context(format!("{} shard {shard} at {}", self.place(), place.address)).into()
+    }
+
+    fn range(&self, shard: u32) -> Range<u32> {
+        self.fetches.placement.layout.range(shard)
+    }
+
     fn place(&self) -> String {
-        format!("application {} shuffle {}", self.placement.app, self.placement.shuffle)
+        let placement = &self.fetches.placement;
+        format!("application {} shuffle {}", placement.app, placement.shuffle)
     }
 
     /// What was done so far; also after the end.
     pub fn stats(&self) -> ReadStats {
         let held_bytes = self.fetches.held + self.decoder.large.held() as u64;
-        let (fetches, wait_nanos) = (self.fetches.started, self.wait_nanos);
-        ReadStats { fetches, wait_nanos, held_bytes, ..self.decoder.stats }
+        let Fetches { started: fetches, hedged, .. } = self.fetches;
+        ReadStats { fetches, hedged, wait_nanos: self.wait_nanos, held_bytes, ..self.decoder.stats }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::{collections::HashSet, ops::Range};
 
+use overhand_common::message::MAX_WITHOUT;
+
 use super::Expected;
 use crate::Attempt;
 
@@ -23,6 +25,20 @@ impl Piece {
     fn whole(&self) -> bool {
         !self.broken && self.last != UNKNOWN && self.next == self.last + 1
     }
+
+    /// Whether a worker may have what makes it whole.
+    fn lacks(&self) -> bool {
+        !self.broken && !self.whole()
+    }
+}
+
+/// What to ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lacking {
+    pub(super) partitions: Range<u32>,
+    pub(super) maps: Range<u32>,
+    /// Map indexes within `maps` of which nothing is needed, in order and apart.
+    pub(super) without: Vec<Range<u32>>,
 }
 
 /// The pieces that must arrive, sorted: a few bytes for each, and more only for blocks that come out of order.
@@ -88,13 +104,48 @@ impl Wanted {
         self.pieces[at].broken = true;
     }
 
-    /// The partitions and map indexes of what is wanted in a range of partitions; none if nothing is.
-    pub(super) fn bounds(&self, partitions: &Range<u32>) -> Option<(Range<u32>, Range<u32>)> {
+    /// The partitions and map indexes of all that is wanted in a range of partitions; none if nothing is.
+    pub(super) fn bounds(&self, partitions: &Range<u32>) -> Option<Lacking> {
         let pieces = self.within(partitions);
         let (first, last) = (pieces.first()?, pieces.last()?);
         let maps = pieces.iter().map(|piece| piece.what.attempt.map_index);
         let (low, high) = maps.fold((u32::MAX, 0), |(low, high), map| (low.min(map), high.max(map)));
-        Some((first.what.partition..last.what.partition + 1, low..high.saturating_add(1)))
+        let partitions = first.what.partition..last.what.partition + 1;
+        Some(Lacking { partitions, maps: low..high.saturating_add(1), without: vec![] })
+    }
+
+    /// What is still to be asked for in a range of partitions; none if nothing is. What can't be put together is not
+    /// asked for again.
+    pub(super) fn lacking(&self, partitions: &Range<u32>) -> Option<Lacking> {
+        let mut lacking = self.within(partitions).iter().filter(|piece| piece.lacks()).map(|piece| piece.what);
+        let first = lacking.next()?;
+        let mut partitions = first.partition..first.partition + 1;
+        let mut maps = vec![first.attempt.map_index];
+        for what in lacking {
+            partitions.end = what.partition + 1;
+            maps.push(what.attempt.map_index);
+        }
+        maps.sort_unstable();
+        maps.dedup();
+        let gaps = maps.windows(2).map(|pair| pair[0] + 1..pair[1]).filter(|gap| !gap.is_empty());
+        let mut without: Vec<Range<u32>> = gaps.collect();
+        if without.len() > MAX_WITHOUT {
+            without.sort_unstable_by_key(|gap| std::cmp::Reverse(gap.len()));
+            without.truncate(MAX_WITHOUT);
+            without.sort_unstable_by_key(|gap| gap.start);
+        }
+        let maps = maps[0]..maps[maps.len() - 1].saturating_add(1);
+        Some(Lacking { partitions, maps, without })
+    }
+
+    /// Whether nothing is to be asked for any more in a range of partitions.
+    pub(super) fn complete(&self, partitions: &Range<u32>) -> bool {
+        !self.within(partitions).iter().any(Piece::lacks)
+    }
+
+    /// Whether all blocks of a piece have arrived.
+    pub(super) fn whole(&self, at: usize) -> bool {
+        self.pieces[at].whole()
     }
 
     /// The attempts that are not whole in a range of partitions, each once, in the order of map indexes.
@@ -167,8 +218,57 @@ mod tests {
         let other = Expected { partition: 0, attempt: Attempt { map_index: 0, attempt: 101 } };
         assert_eq!(wanted.find(other), None);
         assert_eq!(wanted.find(piece(1, 1)), None);
-        assert_eq!(wanted.bounds(&(0..9)), Some((0..4, 0..2)));
-        assert_eq!(wanted.bounds(&(1..9)), Some((3..4, 1..2)));
+        let bounds = |partitions, maps| Some(Lacking { partitions, maps, without: vec![] });
+        assert_eq!(wanted.bounds(&(0..9)), bounds(0..4, 0..2));
+        assert_eq!(wanted.bounds(&(1..9)), bounds(3..4, 1..2));
         assert_eq!(wanted.bounds(&(1..3)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_asked_for_again_is_all_that_lacks_and_of_one_partition_nothing_else(
+            whole in proptest::collection::vec(proptest::option::of(any::<bool>()), 1..40),
+            partitions in 1u32..4,
+        ) {
+            // Per place in the grid of maps and partitions: whether it is wanted, and whether it is whole already.
+            let at = |number: usize| piece(number as u32 % partitions, number as u32 / partitions * 2);
+            let wants = whole.iter().enumerate().filter(|(_, wanted)| wanted.is_some());
+            let mut wanted = Wanted::new(wants.map(|(number, _)| at(number)).collect());
+            for (number, _) in whole.iter().enumerate().filter(|(_, whole)| **whole == Some(true)) {
+                arrives(&mut wanted, at(number), 0, true);
+            }
+            let lacking = wanted.lacking(&(0..9));
+            prop_assert_eq!(wanted.complete(&(0..9)), lacking.is_none());
+            prop_assert_eq!(lacking.is_some(), whole.contains(&Some(false)));
+            let asked = |what: Expected| lacking.as_ref().is_some_and(|lacking| {
+                let map = what.attempt.map_index;
+                lacking.partitions.contains(&what.partition)
+                    && lacking.maps.contains(&map)
+                    && !lacking.without.iter().any(|gap| gap.contains(&map))
+            });
+            for (number, state) in whole.iter().enumerate() {
+                match state {
+                    Some(false) => prop_assert!(asked(at(number))),
+                    _ if partitions == 1 => prop_assert!(!asked(at(number))),
+                    _ => {}
+                }
+            }
+            let without = lacking.map(|lacking| lacking.without).unwrap_or_default();
+            prop_assert!(without.windows(2).all(|pair| pair[0].end < pair[1].start));
+        }
+    }
+
+    #[test]
+    fn of_too_many_gaps_the_longest_are_left_out() {
+        let gap = |number: u32| if number == 900 { 50 } else { 2 + number % 2 };
+        let maps = (0..1000).scan(0, |map, number| {
+            *map += gap(number);
+            Some(*map)
+        });
+        let wanted = Wanted::new(maps.map(|map| piece(0, map)).collect());
+        let without = wanted.lacking(&(0..1)).expect("nothing came").without;
+        assert_eq!(without.len(), MAX_WITHOUT);
+        assert!(without.iter().any(|gap| gap.len() == 49));
+        assert!(without.windows(2).all(|pair| pair[0].end < pair[1].start));
     }
 }

@@ -1,8 +1,9 @@
-//! What the tests share: a worker that keeps everything in memory, a proxy that cuts connections, and records.
+//! What the tests share: a worker that keeps everything in memory, workers of a chain that only serve, a proxy that cuts connections, and records.
 #![allow(dead_code, missing_docs)]
 
 pub mod driver;
 pub mod proxy;
+pub mod replica;
 pub mod worker;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
