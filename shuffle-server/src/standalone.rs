@@ -233,5 +233,7 @@ fn limits(config: &Config) -> Limits {
         hello_timeout: network.hello_timeout.0,
         stall_timeout: network.stall_timeout.0,
         close_timeout: network.close_timeout.0,
+        silence: network.silence.0,
+        copy_bandwidth: config.storage.copy_bandwidth.0,
     }
 }

@@ -38,6 +38,7 @@ impl Role {
 
 const LEAST_BUDGET: Size = Size::mib(32);
 const LEAST_WINDOW: Size = Size::mib(1);
+const LEAST_BANDWIDTH: Size = Size::mib(1);
 
 impl Config {
     /// Looks whether the values fit together for a server of this role, and names everything that does not.
@@ -96,6 +97,12 @@ impl Config {
         expect(self.network.window >= LEAST_WINDOW, &|| {
             format!("network.window: {} is too little, {LEAST_WINDOW} or more is needed", self.network.window)
         });
+        expect(self.storage.copy_bandwidth >= LEAST_BANDWIDTH, &|| {
+            format!(
+                "storage.copy_bandwidth: {} is too little, {LEAST_BANDWIDTH} or more is needed",
+                self.storage.copy_bandwidth
+            )
+        });
         let counts = [
             ("storage.flush_threads", self.storage.flush_threads, 64),
             ("network.connections", self.network.connections, 1 << 20),
@@ -108,6 +115,7 @@ impl Config {
             ("storage.probe_interval", self.storage.probe_interval),
             ("network.hello_timeout", self.network.hello_timeout),
             ("network.stall_timeout", self.network.stall_timeout),
+            ("network.silence", self.network.silence),
             ("network.close_timeout", self.network.close_timeout),
             ("coordinator.lease", self.coordinator.lease),
             ("coordinator.heartbeat_interval", self.coordinator.heartbeat_interval),

@@ -56,6 +56,8 @@ section! {
         flush_threads: usize = 2;
         /// How often each data folder is probed for free space and for being writable.
         probe_interval: Period = Period::secs(5);
+        /// Bytes per second that copies from other workers may take, all together.
+        copy_bandwidth: Size = Size::mib(200);
     }
 }
 
@@ -89,6 +91,9 @@ section! {
         /// How long a peer may take or give nothing in the middle of a message. Between messages it may be idle for as
         /// long as its machine answers TCP's keepalive probes.
         stall_timeout: Period = Period::secs(120);
+        /// How long another worker that owes an answer may say nothing before it is taken for gone: a chain with it is
+        /// broken then. One that is only slow says each second that it is there.
+        silence: Period = Period::secs(10);
         /// How long a stopping server waits for what is under way.
         close_timeout: Period = Period::secs(10);
     }

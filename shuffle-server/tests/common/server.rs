@@ -8,7 +8,11 @@ use std::{
     process::{Child, Command, ExitStatus, Output, Stdio},
 };
 
-use overhand_common::{Error, ErrorKind, ids::AppId, token::TokenKey};
+use overhand_common::{
+    Error, ErrorKind,
+    ids::{AppId, Place},
+    token::TokenKey,
+};
 use overhand_proto::v1::{
     EndApplicationRequest, KeepAliveRequest, RegisterApplicationRequest, coordinator_client::CoordinatorClient,
 };
@@ -87,6 +91,20 @@ impl Server {
         let pid = rustix::process::Pid::from_child(&self.process);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
         self.process.wait().expect("it ends")
+    }
+
+    /// Stops it in the middle of whatever it does, so that it says nothing and is still there.
+    pub fn pause(&self) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, rustix::process::Signal::STOP).expect("it runs");
+        let stopped = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::UNTRACED);
+        assert!(stopped.expect("it is ours").is_some_and(|(_, status)| status.stopped()));
+    }
+
+    /// Where its worker is, as the holder of this token sees it.
+    pub fn place(&self, token: &str) -> Place {
+        let worker = self.connect_with(token).worker.expect("it said who it is");
+        Place { worker, address: self.data().to_owned() }
     }
 
     /// Kills it in the middle of whatever it does.

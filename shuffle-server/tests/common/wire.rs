@@ -9,10 +9,10 @@ use std::{
 use overhand_common::{
     Error,
     block::{self, Block, Codec, Flags},
-    ids::{Attempt, Layout, ShardKey},
+    ids::{Attempt, Layout, ShardKey, WorkerId},
     message::{
-        Credit, End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Last, Push, RemoveShuffle, VERSION, Welcome,
-        message,
+        Ack, Credit, End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Last, Push, RemoveShuffle, VERSION,
+        Welcome, message,
     },
 };
 
@@ -24,6 +24,9 @@ pub const PARTITIONS: u32 = 4;
 /// A connection.
 pub struct Wire {
     pub stream: TcpStream,
+    /// Who answered the hello.
+    pub worker: Option<WorkerId>,
+    version: u16,
     next: u64,
 }
 
@@ -72,12 +75,19 @@ pub fn shard(shuffle: u32) -> ShardKey {
 impl Wire {
     /// Connects and says hello; the error is the worker's.
     pub fn connect(address: &str, token: &str) -> Result<Self, Error> {
+        Self::connect_with(address, Hello::new(token))
+    }
+
+    /// Connects and says this hello; the error is the worker's.
+    pub fn connect_with(address: &str, hello: Hello) -> Result<Self, Error> {
         let mut wire = Self::silent(address);
-        wire.send(&message(Kind::Hello, 1, &Hello::new(token).encode()));
+        wire.send(&message(Kind::Hello, 1, &hello.encode()));
         let answer = wire.receive().expect("answered");
         match answer.header.kind {
             Kind::Welcome => {
-                Welcome::decode(&answer.head).expect("well formed");
+                let welcome = Welcome::decode(&answer.head).expect("well formed");
+                wire.worker = Some(welcome.worker);
+                wire.version = welcome.version;
                 Ok(wire)
             }
             Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed").error),
@@ -89,7 +99,7 @@ impl Wire {
     pub fn silent(address: &str) -> Self {
         let stream = TcpStream::connect(address).expect("the data plane answers");
         stream.set_read_timeout(Some(PATIENCE)).expect("set");
-        Self { stream, next: 10 }
+        Self { stream, worker: None, version: VERSION, next: 10 }
     }
 
     pub fn send(&mut self, bytes: &[u8]) {
@@ -133,12 +143,32 @@ impl Wire {
 
     /// Waits for the answer to a request without a body in its answer.
     pub fn ack(&mut self) -> Result<(), Error> {
-        let answer = self.receive().expect("answered");
-        match answer.header.kind {
-            Kind::Ack => Ok(()),
-            Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed").error),
-            other => panic!("{other:?} is no acknowledgement"),
+        self.answer().1.map(drop).map_err(|failure| failure.error)
+    }
+
+    /// Waits for the next answer to a request without a body in its answer, however long the worker says that it is
+    /// busy: of which stream, and what.
+    pub fn answer(&mut self) -> (u64, Result<Ack, Failure>) {
+        loop {
+            let answer = self.receive().expect("answered");
+            let outcome = match answer.header.kind {
+                Kind::Busy => continue,
+                Kind::Ack => Ok(Ack::decode(&answer.head).expect("well formed")),
+                Kind::Failure => Err(Failure::decode(&answer.head).expect("well formed")),
+                other => panic!("{other:?} is no acknowledgement"),
+            };
+            return (answer.header.stream, outcome);
         }
+    }
+
+    /// Sends a frame; returns its stream.
+    pub fn send_push(&mut self, push: &Push, blocks: &[Vec<u8>]) -> u64 {
+        let stream = self.stream_id();
+        let head = push.encode(self.version).expect("can be said");
+        let body = blocks.concat();
+        let header = Header::new(Kind::Push, stream, &head, body.len() as u32, blocks.len() as u32);
+        self.send(&[&header.encode()[..], &head, &body].concat());
+        stream
     }
 
     /// The bytes of a frame.
@@ -183,12 +213,13 @@ impl Wire {
     pub fn fetch(&mut self, shuffle: u32, partitions: Range<u32>, maps: Range<u32>) -> Result<Vec<Vec<u8>>, Error> {
         let id = self.stream_id();
         let fetch = Fetch { key: shard(shuffle), partitions, maps, credit: 1, without: vec![] };
-        self.send(&message(Kind::Fetch, id, &fetch.encode(VERSION)));
+        self.send(&message(Kind::Fetch, id, &fetch.encode(self.version)));
         let mut bytes = vec![];
         loop {
             let answer = self.receive().expect("answered");
-            assert_eq!(answer.header.stream, id);
+            assert!(answer.header.stream == id || answer.header.kind == Kind::Busy);
             match answer.header.kind {
+                Kind::Busy => {}
                 Kind::Data => {
                     bytes.extend_from_slice(&answer.body);
                     self.send(&message(Kind::Credit, id, &Credit { bytes: answer.body.len() as u64 }.encode()));

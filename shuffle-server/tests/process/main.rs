@@ -1,6 +1,7 @@
 //! Tests of the server as a process: a real `overhand standalone` on ports of its own choice, with a real store.
 //!
 //! - [`bad_input`]: whatever comes in on the data plane, the server goes on serving.
+//! - [`chains`]: workers that forward frames to each other, and what breaks that; [`copies`]: one takes what another has.
 //! - [`startup`]: starting and stopping; what is wrong is said clearly.
 //! - [`restart`]: what is served after a restart, and what a damaged disk does.
 //! - [`lifecycle`]: applications and shuffles come and go, and leave nothing.
@@ -8,8 +9,10 @@
 //! - [`reference`]: the generated pages are current.
 
 mod bad_input;
+mod chains;
 #[path = "../common/mod.rs"]
 mod common;
+mod copies;
 mod lifecycle;
 mod memory;
 mod reference;

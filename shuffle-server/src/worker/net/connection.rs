@@ -1,11 +1,15 @@
 //! One connection: the hello, then message by message.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use overhand_common::{
     Error, ErrorKind, Malformed,
     ids::AppId,
-    message::{Credit, Failure, Fetch, Header, Hello, Kind, MIN_VERSION, RemoveShuffle, Welcome, message},
+    message::{Credit, Failure, Fetch, Header, Hello, Kind, MIN_VERSION, Welcome, message},
 };
 use parking_lot::Mutex;
 use tokio::{
@@ -17,8 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Broken, Plane,
+    busy::Owing,
     fetch::{self, Stream},
     input::Input,
+    order::Order,
     output::Output,
 };
 
@@ -33,6 +39,8 @@ pub struct Shared {
     pub(super) version: u16,
     pub(super) output: Output,
     pub(super) stop: CancellationToken,
+    /// What the peer waits for.
+    pub(super) owing: Arc<Owing>,
     streams: Mutex<HashMap<u64, Arc<Stream>>>,
 }
 
@@ -42,10 +50,12 @@ pub(super) struct Connection {
     pub(super) input: Input,
     /// Fetches: when the peer leaves they end at once.
     fetches: JoinSet<Result<(), Broken>>,
-    /// Requests that change something, with the bytes of their bodies: last frames that wait for the disk, removals.
-    /// They are carried through even if the peer leaves.
+    /// Requests that change something, with the bytes of their bodies: frames that wait for the next worker or for the
+    /// disk, removals, copies. They are carried through even if the peer leaves.
     pub(super) changes: JoinSet<(u64, Result<(), Broken>)>,
     pub(super) changes_bytes: u64,
+    /// Of the answers to frames that were forwarded.
+    pub(super) order: Order,
 }
 
 /// Serves a connection until it ends, or until `stop`, and says goodbye.
@@ -68,12 +78,15 @@ pub async fn serve(plane: Arc<Plane>, socket: TcpStream, stop: CancellationToken
         }
     };
     tracing::debug!(peer, %app, "connection opened");
-    let shared = Arc::new(Shared { plane, app, version, output, stop, streams: Mutex::default() });
+    let order = Order::new(plane.limits.streams);
+    let (owing, streams) = (Arc::default(), Mutex::default());
+    let shared = Arc::new(Shared { plane, app, version, output, stop, owing, streams });
     let (fetches, changes) = (JoinSet::new(), JoinSet::new());
-    let mut connection = Connection { shared: shared.clone(), input, fetches, changes, changes_bytes: 0 };
-    let read = connection.read().await;
-    let finished = connection.finish(read.is_err()).await;
-    let ended = read.and(finished);
+    let mut connection = Connection { shared: shared.clone(), input, fetches, changes, changes_bytes: 0, order };
+    let ended = tokio::select! {
+        ended = connection.run() => ended,
+        never = shared.owing.beat(&shared.output, version) => match never {},
+    };
     let Connection { mut input, .. } = connection;
     match ended {
         Ok(()) => shared.output.shutdown().await,
@@ -101,6 +114,7 @@ async fn greet(plane: &Plane, input: &mut Input, output: &Output) -> Result<Opti
         let version = hello.negotiate().map_err(refuse)?;
         let claims = plane.key.verify(&hello.token).map_err(refuse)?;
         let welcome = Welcome { version, worker: plane.store.worker_id(), window: plane.limits.window };
+        plane.tokens.shown(&hello.token, &claims, SystemTime::now());
         output.send(&message(Kind::Welcome, header.stream, &welcome.encode())).await?;
         Ok(Some((claims.app, version)))
     };
@@ -126,6 +140,12 @@ async fn close(broken: &Broken, version: u16, input: &mut Input, output: &Output
 }
 
 impl Connection {
+    async fn run(&mut self) -> Result<(), Broken> {
+        let read = self.read().await;
+        let finished = self.finish(read.is_err()).await;
+        read.and(finished)
+    }
+
     /// Takes messages until the peer closes or the worker stops.
     async fn read(&mut self) -> Result<(), Broken> {
         let stop = self.shared.stop.clone();
@@ -184,10 +204,8 @@ impl Connection {
                 Ok(())
             }
             Kind::RemoveShuffle => self.remove_shuffle(header).await,
-            Kind::Replicate | Kind::Forget => {
-                let text = format!("{:?} is nothing that this worker can do", header.kind);
-                Err(Broken::Untrusted(header.stream, Error::new(ErrorKind::Invalid, text)))
-            }
+            Kind::Replicate => self.replicate(header).await,
+            Kind::Forget => self.forget(header).await,
             Kind::Hello | Kind::Welcome | Kind::Ack | Kind::Data | Kind::End | Kind::Failure | Kind::Busy => {
                 let text = format!("{:?} is nothing that a client says at this point", header.kind);
                 Err(Broken::Untrusted(header.stream, Error::new(ErrorKind::Invalid, text)))
@@ -252,23 +270,6 @@ impl Connection {
         Ok(())
     }
 
-    async fn remove_shuffle(&mut self, header: Header) -> Result<(), Broken> {
-        let Some(remove) = self.head(&header, RemoveShuffle::decode).await? else { return Ok(()) };
-        self.keep_within_window(0).await?;
-        let shared = self.shared.clone();
-        self.changes.spawn(async move {
-            let result = match shared.plane.store.remove_shuffle(&shared.app, remove.shuffle).await {
-                Ok(()) => {
-                    tracing::info!(app = %shared.app, shuffle = remove.shuffle, "shuffle removed");
-                    shared.output.send(&message(Kind::Ack, header.stream, &[])).await
-                }
-                Err(error) => shared.fail(header.stream, error).await,
-            };
-            (0, result)
-        });
-        Ok(())
-    }
-
     pub(super) fn changed(&mut self, done: Result<(u64, Result<(), Broken>), JoinError>) -> Result<(), Broken> {
         let (bytes, result) = joined(done)?;
         self.changes_bytes -= bytes;
@@ -277,11 +278,21 @@ impl Connection {
 }
 
 impl Shared {
-    /// Answers a request with a failure.
+    /// Answers a request with a failure of our own.
     pub(super) async fn fail(&self, stream: u64, error: Error) -> Result<(), Broken> {
-        self.plane.metrics.failure(error.kind());
-        tracing::debug!(app = %self.app, stream, %error, "request failed");
-        self.output.send(&message(Kind::Failure, stream, &Failure::new(error).encode(self.version))).await
+        self.refuse(stream, self.own_failure(error)).await
+    }
+
+    /// Answers a request with a failure.
+    pub(super) async fn refuse(&self, stream: u64, mut failure: Failure) -> Result<(), Broken> {
+        let kind = failure.error.kind();
+        self.plane.metrics.failure(kind);
+        tracing::debug!(app = %self.app, stream, error = %failure.error, "request failed");
+        if kind == ErrorKind::Broken && self.version < 2 {
+            // It has no word for chains: all that it can do is to try again.
+            failure.error = Error::new(ErrorKind::Retry, failure.error.message());
+        }
+        self.output.send(&message(Kind::Failure, stream, &failure.encode(self.version))).await
     }
 }
 

@@ -14,7 +14,7 @@ use overhand_common::{
 };
 use tokio::sync::Notify;
 
-use super::{Broken, connection::Shared, pages};
+use super::{Broken, busy, connection::Shared, pages};
 use crate::worker::store::{Cursor, Piece};
 
 /// The most that goes out in one message, unless a single block is larger: small enough that streams take turns often,
@@ -86,12 +86,14 @@ async fn send(shared: &Shared, id: u64, stream: &Stream, mut cursor: Cursor) -> 
             return stopped(shared, id).await;
         };
         let Some(credit) = waited else { return Ok(()) };
+        let _owed = shared.owing.owe();
         // The turn comes first and the piece after it, so that one connection never holds more than one piece.
         let mut turn = shared.output.turn().await;
         if stream.is_cancelled() {
             return Ok(());
         }
-        match cursor.next(credit.min(PIECE) as usize).await {
+        let piece = cursor.next(credit.min(PIECE) as usize);
+        match busy::meanwhile(&mut turn, shared.version, piece).await? {
             Ok(Some(piece)) => {
                 let len = piece.len();
                 let header = Header::new(Kind::Data, id, &[], len as u32, 0).encode();

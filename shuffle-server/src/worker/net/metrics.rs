@@ -15,6 +15,11 @@ pub struct Metrics {
     pub(super) push_seconds: Histogram,
     pub(super) fetch_streams: Gauge,
     pub(super) fetches: Counter,
+    pub(super) chains_broken: Counter,
+    pub(super) forwarded_frames: Counter,
+    pub(super) forwarded_bytes: Counter,
+    pub(super) copies: Gauge,
+    pub(super) copied_bytes: Counter,
     failures: HashMap<ErrorKind, Counter>,
 }
 
@@ -58,6 +63,17 @@ impl Metrics {
             ),
             fetch_streams: gauge("overhand_fetch_streams", "Fetches under way"),
             fetches: counter("overhand_fetches_total", "Fetches that were begun"),
+            chains_broken: counter(
+                "overhand_chains_broken_total",
+                "Connections to next workers of chains that failed or could not be made",
+            ),
+            forwarded_frames: counter(
+                "overhand_forwarded_frames_total",
+                "Frames that were sent on to the next worker of their chain",
+            ),
+            forwarded_bytes: counter("overhand_forwarded_bytes_total", "Bytes of frames that were sent on"),
+            copies: gauge("overhand_copies", "Copies that are being taken from other workers"),
+            copied_bytes: counter("overhand_copied_bytes_total", "Bytes that were copied from other workers"),
             failures: failures.collect(),
         }
     }

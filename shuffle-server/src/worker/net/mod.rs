@@ -4,8 +4,13 @@
 //! - `connection`: one connection: the hello, then message by message in the order in which they come.
 //! - `input`: reads headers and heads through a small buffer, bodies straight into the memory that was reserved for
 //!   them.
-//! - `push`: header → head → memory → body → store → acknowledgement.
+//! - `push`: header → head → memory → body → store and next worker of the chain → acknowledgement.
+//! - `forward`: connections to the next workers of chains; `order`: answers go back in the order of the frames.
 //! - `fetch`: one stream of a fetch: waits for credit and for its turn, then sends the next piece.
+//! - `changes`: removals, copies: requests that run beside the reader. `copy` takes copies from other workers, within a
+//!   `bandwidth`.
+//! - `dial`: opens a connection to another worker, with the application's own token, which `tokens` has kept.
+//! - `busy`: says once a second that the worker is alive while it owes an answer.
 //! - `output`: one message at a time on a socket: memory by a vectored write, files by `sendfile`.
 //! - `pages`: keeps disk reads off the threads that serve sockets.
 //!
@@ -13,21 +18,37 @@
 //! - Nothing that a peer says sizes an allocation before the header's checksum and limits were checked; a body is read
 //!   only into memory that the store's budget has granted. While there is none the connection is not read: TCP holds
 //!   the writer back, and other connections go on.
-//! - Frames of one connection reach the store in their order. Only the last frame of an attempt may be left waiting
-//!   (for the disk, where that is asked for) while the next frames are taken.
+//! - Frames of one connection reach the store, and the next worker of their chain, in their order. Frames that were
+//!   forwarded and last frames of attempts may be left waiting (for the next worker, for the disk) while the next frames
+//!   are taken. The answers to one attempt's frames go back in the order of the frames, and none after a refused frame
+//!   is an acknowledgement.
+//! - A frame is acknowledged when our own store has it and all workers that come after us have; a repeat goes all the way
+//!   again.
+//! - What waits for other workers holds a bounded part of the memory, in levels that depend on lower ones only: no cycle
+//!   of workers waits for each other, see `forward`.
+//! - A worker acts on others with the application's token only.
+//! - A connection that owes an answer is never quiet for much longer than a second (protocol version 2).
 //! - A request that fails is answered on its stream, and the connection goes on. It is closed when the bytes can't be
 //!   trusted any more: a header that is damaged or over its limits, a message that stops half-way, a stalled peer.
 //! - A connection holds one piece of memory for fetches at most, however many streams it carries: a stream asks for
 //!   its next piece when it is its turn to send.
 
+mod bandwidth;
+mod busy;
+mod changes;
 mod connection;
+mod copy;
+mod dial;
 mod fetch;
+mod forward;
 mod input;
 mod metrics;
+mod order;
 mod output;
 mod pages;
 mod plane;
 mod push;
+mod tokens;
 
 pub use metrics::Metrics;
 pub use plane::{Limits, Plane};
@@ -61,3 +82,6 @@ impl From<Malformed> for Broken {
         Broken::Untrusted(0, malformed.into())
     }
 }
+
+#[cfg(test)]
+mod tests;

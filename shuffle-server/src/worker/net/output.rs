@@ -5,6 +5,7 @@ use std::{
     io::{self, IoSlice},
     ops::Range,
     os::fd::AsFd,
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use tokio::{
     io::{AsyncWriteExt, Interest},
     net::tcp::OwnedWriteHalf,
     sync::{Mutex, MutexGuard},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::Broken;
@@ -21,11 +22,15 @@ use super::Broken;
 /// The sending side of a connection. Turns are taken in the order of asking, so streams share it evenly.
 pub struct Output {
     socket: Mutex<Socket>,
+    begun: Instant,
+    /// When the last message was sent whole, in milliseconds since `begun`.
+    spoke: AtomicU64,
 }
 
 /// The right to send. Between its messages nobody else's go out.
 pub struct Turn<'a> {
     socket: MutexGuard<'a, Socket>,
+    output: &'a Output,
 }
 
 struct Socket {
@@ -38,17 +43,23 @@ struct Socket {
 impl Output {
     /// Writes to this socket; a peer may take nothing for `stall`.
     pub fn new(half: OwnedWriteHalf, stall: Duration) -> Self {
-        Self { socket: Mutex::new(Socket { half, stall, half_way: false }) }
+        let socket = Mutex::new(Socket { half, stall, half_way: false });
+        Self { socket, begun: Instant::now(), spoke: AtomicU64::new(0) }
     }
 
     /// Waits for its turn.
     pub async fn turn(&self) -> Turn<'_> {
-        Turn { socket: self.socket.lock().await }
+        Turn { socket: self.socket.lock().await, output: self }
     }
 
     /// Waits for its turn and sends a message that has no body.
     pub async fn send(&self, message: &[u8]) -> Result<(), Broken> {
         self.turn().await.send_head(message).await
+    }
+
+    /// When the last message was sent.
+    pub fn spoke(&self) -> Instant {
+        self.begun + Duration::from_millis(self.spoke.load(Ordering::Relaxed))
     }
 
     /// Says that nothing more will come.
@@ -80,7 +91,7 @@ impl Turn<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        socket.half_way = false;
+        self.sent();
         Ok(())
     }
 
@@ -112,8 +123,16 @@ impl Turn<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        socket.half_way = false;
+        self.sent();
         Ok(())
+    }
+}
+
+impl Turn<'_> {
+    fn sent(&mut self) {
+        self.socket.half_way = false;
+        let since = self.output.begun.elapsed().as_millis() as u64;
+        self.output.spoke.store(since, Ordering::Relaxed);
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Metrics, connection};
+use super::{Metrics, connection, copy::Copier, forward::Forwarder, tokens::Tokens};
 use crate::worker::store::Store;
 
 /// When TCP begins to ask whether an idle peer is still there, and how often.
@@ -24,7 +24,7 @@ const PROBE_EVERY: Duration = Duration::from_secs(10);
 /// How long accepting pauses when the system has no more sockets to give.
 const BREATH: Duration = Duration::from_millis(100);
 
-/// What clients may take.
+/// What clients may take, and other workers.
 #[derive(Debug, Clone)]
 pub struct Limits {
     /// Connections at once.
@@ -39,6 +39,10 @@ pub struct Limits {
     pub stall_timeout: Duration,
     /// How long what is under way may take when the worker stops.
     pub close_timeout: Duration,
+    /// How long another worker that owes an answer may say nothing before it is taken for gone.
+    pub silence: Duration,
+    /// Bytes per second that copies from other workers may take.
+    pub copy_bandwidth: u64,
 }
 
 /// The data plane of a worker.
@@ -47,12 +51,20 @@ pub struct Plane {
     pub(super) key: TokenKey,
     pub(super) limits: Limits,
     pub(super) metrics: Metrics,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) forwarder: Arc<Forwarder>,
+    pub(super) copier: Copier,
 }
 
 impl Plane {
     /// A data plane in front of `store`, for holders of tokens that `key` has signed.
     pub fn new(store: Arc<Store>, key: TokenKey, limits: Limits, metrics: Metrics) -> Arc<Self> {
-        Arc::new(Self { store, key, limits, metrics })
+        let (tokens, budget) = (Arc::<Tokens>::default(), store.usage().memory_budget);
+        let patience = (limits.silence, limits.stall_timeout);
+        let forwarder = Arc::new(Forwarder::new(budget, tokens.clone(), patience, metrics.clone()));
+        let bounds = (limits.copy_bandwidth, limits.silence);
+        let copier = Copier::new(store.clone(), tokens.clone(), bounds, metrics.clone());
+        Arc::new(Self { store, key, limits, metrics, tokens, forwarder, copier })
     }
 
     /// Serves connections until `stop`; then takes no more, lets what is under way end, and returns.
@@ -82,6 +94,7 @@ impl Plane {
             tracing::warn!(left = connections.len(), "connections did not end in time and are cut");
             connections.shutdown().await;
         }
+        self.forwarder.close().await;
         Ok(())
     }
 
