@@ -10,7 +10,7 @@
 //! - `recovery`: what is found at start; `removal`: what goes.
 //!
 //! # A push, step by step
-//! 1. [`Store::reserve`] waits for memory, in order of arrival, before the body is read.
+//! 1. [`Store::reserve`] waits for memory, fairly between applications, before the body is read.
 //! 2. [`Store::push`] finds the shard and looks whether the frame is the attempt's next (a repeat is done here), checks
 //!    every block outside of any lock, and gives the frame to the shard's memtable. A FIN must match what came.
 //! 3. With [`Durability::Disk`] a FIN waits for the shard's next flush; all that come meanwhile wait for the same one.
@@ -83,25 +83,26 @@ impl Store {
         self.core.worker
     }
 
-    /// Waits, in order of arrival, until there is memory for a frame of `len` bytes in `blocks` blocks of `app`: the
-    /// numbers of the message's header. `Backpressure` when memory is full and no data folder can take anything,
+    /// Waits until there is memory for a frame of `len` bytes in `blocks` blocks of `app`: the numbers of the message's
+    /// header. Of those that wait, the application that holds the least goes first, and within it who came first.
+    /// `Backpressure` when memory is full and no data folder can take anything,
     /// `Closed` after [`Store::close`].
-    pub async fn reserve(&self, _app: &AppId, len: usize, blocks: u32) -> Result<PooledBuf> {
+    pub async fn reserve(&self, app: &AppId, len: usize, blocks: u32) -> Result<PooledBuf> {
         let core = &*self.core;
         let charge = Pool::charge(len, blocks as usize * frame::BLOCK_OVERHEAD)?;
-        let permit = match core.pool.budget().try_acquire(charge) {
+        let permit = match core.pool.budget().try_acquire(app, charge) {
             Some(permit) => permit,
-            None => self.wait_for_memory(charge).await?,
+            None => self.wait_for_memory(app, charge).await?,
         };
         core.pool.take(len, permit)
     }
 
-    async fn wait_for_memory(&self, charge: u32) -> Result<crate::memory::Permit> {
+    async fn wait_for_memory(&self, app: &AppId, charge: u32) -> Result<crate::memory::Permit> {
         let core = &*self.core;
         core.metrics.memory_waits.increment(1);
         let began = Instant::now();
         let mut stalled = core.stalled.subscribe();
-        let permit = core.pool.budget().acquire(charge);
+        let permit = core.pool.budget().acquire(app, charge);
         let mut permit = std::pin::pin!(permit);
         // Once polled it is counted as wanted; then the flusher is told.
         let permit = tokio::select! {
