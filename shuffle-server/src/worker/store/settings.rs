@@ -30,6 +30,9 @@ pub struct Settings {
     pub durability: Durability,
     /// Bytes that are left free on each data folder's file system.
     pub disk_reserve: u64,
+    /// Bytes of a shard's epoch, in memory and on disk, beyond which its writers are told to go on in a new epoch; 0:
+    /// they never are.
+    pub split_size: u64,
     /// Threads that write segments.
     pub flush_threads: usize,
     /// How often the data folders are probed for free space and, after a failure, for being writable again.
@@ -47,6 +50,7 @@ impl Settings {
             memtable_max: (256 << 20).min(memory_budget / 4),
             durability: Durability::Memory,
             disk_reserve: 1 << 30,
+            split_size: 2 << 30,
             flush_threads: 2,
             probe_interval: Duration::from_secs(5),
         }
