@@ -59,6 +59,9 @@ section! {
         flush_threads: usize = 2;
         /// How often each data folder is probed for free space and for being writable.
         probe_interval: Period = Period::secs(5);
+        /// A data folder in which a single write takes longer than this is used no more until that write has ended and
+        /// a probe is good; what was to be written goes to another one.
+        stall_timeout: Period = Period::secs(10);
     }
 }
 
@@ -221,6 +224,7 @@ impl Config {
             split_size: self.storage.split_size.0,
             flush_threads: self.storage.flush_threads,
             probe_interval: self.storage.probe_interval.0,
+            stall_timeout: self.storage.stall_timeout.0,
         }
     }
 }

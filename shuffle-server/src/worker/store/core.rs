@@ -68,6 +68,11 @@ impl Core {
         budget.held().saturating_sub(target)
     }
 
+    /// Ends the data folders' threads, all but those that hang.
+    pub fn end_folders(&self) {
+        self.folders.all().iter().for_each(|folder| folder.end(self.settings.stall_timeout));
+    }
+
     /// Whether new data is refused.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)

@@ -21,7 +21,8 @@
 //! Memtable → sealed (a fetch needs its order, or it got large) → segment (memory is short, a commit must be on disk, or
 //! the store closes). A sealed memtable and its segment have the same blocks in the same order, so a cursor goes on in
 //! one where it was in the other.
-//! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement.
+//! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement. So does one
+//! that hangs, on the folder's own thread; what it has written when it comes back is deleted.
 //!
 //! # Locks
 //! In this order: the flusher's queue, applications, shuffles, shards, a table. None is held while a block is checked,
@@ -213,6 +214,7 @@ impl Store {
             for thread in threads {
                 thread.join().map_err(|_| Error::new(ErrorKind::Internal, "a background thread panicked"))?;
             }
+            core.end_folders();
             done?;
             open::mark_clean(&core)
         })
@@ -233,6 +235,7 @@ impl Drop for Store {
             // A panic was reported where it happened.
             let _ = thread.join();
         }
+        self.core.end_folders();
     }
 }
 

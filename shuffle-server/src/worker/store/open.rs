@@ -100,6 +100,10 @@ impl Store {
 
 /// Everything is flushed: makes it durable, and says so in the data folders.
 pub fn mark_clean(core: &Core) -> Result<()> {
+    if let Some(folder) = core.folders.all().iter().find(|folder| folder.is_stalled()) {
+        let text = format!("the data folder {} hangs, so it can't be closed cleanly", folder.path().display());
+        return Err(Error::new(ErrorKind::Backpressure, text));
+    }
     let mut under_way = Update::default();
     for shard in core.apps.shards() {
         for (attempt, after) in shard.under_way() {

@@ -37,6 +37,8 @@ pub struct Settings {
     pub flush_threads: usize,
     /// How often the data folders are probed for free space and, after a failure, for being writable again.
     pub probe_interval: Duration,
+    /// How long one step of writing to a data folder may take before the folder is taken out of placement.
+    pub stall_timeout: Duration,
 }
 
 impl Settings {
@@ -53,6 +55,7 @@ impl Settings {
             split_size: 2 << 30,
             flush_threads: 2,
             probe_interval: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(10),
         }
     }
 }

@@ -255,7 +255,7 @@ impl Shard {
     }
 
     /// No index could be given these commits: the next flush has them again.
-    pub fn commits_not_indexed(&self, commits: Vec<(Attempt, Fin)>) {
+    pub fn commits_not_indexed(&self, commits: &[(Attempt, Fin)]) {
         self.state.lock().commits.extend(commits);
     }
 

@@ -5,6 +5,8 @@ mod crash;
 mod draining;
 mod faults;
 mod folders;
+mod hangs;
+mod medium;
 mod model;
 mod pushes;
 mod reads;
