@@ -158,23 +158,44 @@ impl Cutter {
     }
 }
 
-/// The byte ranges of a segment, each of whole blocks, that together hold every block of `partitions` × `maps`; one
-/// range per pair of neighbouring cuts, so that each can be sent on its own. `end` is where the blocks end.
-/// Blocks of neighbouring map indexes may be in them too; blocks of other partitions never.
-pub fn pieces(
-    cuts: &[Cut],
-    end: u64,
-    partitions: Range<u32>,
-    maps: Range<u32>,
-) -> impl Iterator<Item = Range<u64>> + '_ {
-    let first = cuts.partition_point(|cut| cut.partition < partitions.start);
-    let last = cuts.partition_point(|cut| cut.partition < partitions.end);
+/// Which blocks of a shard's epoch a reader asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope {
+    /// Half-open.
+    pub partitions: Range<u32>,
+    /// Half-open.
+    pub maps: Range<u32>,
+    /// Half-open ranges of map indexes that are left out, none empty, in order and apart.
+    pub without: Vec<Range<u32>>,
+}
+
+impl Scope {
+    /// The first map index from `map_index` on that is asked for; `None` if there is none.
+    pub fn next_map(&self, map_index: u32) -> Option<u32> {
+        let from = map_index.max(self.maps.start);
+        let at = self.without.partition_point(|range| range.end <= from);
+        let next = match self.without.get(at) {
+            Some(range) if range.start <= from => range.end,
+            _ => from,
+        };
+        (next < self.maps.end).then_some(next)
+    }
+}
+
+/// The byte ranges of a segment, each of whole blocks, that together hold every block in `scope`; one range per pair of
+/// neighbouring cuts, so that each can be sent on its own. `end` is where the blocks end.
+/// Blocks of neighbouring map indexes may be in them too; blocks of other partitions never, and no range has only blocks
+/// of map indexes that are not asked for, as far as the cuts tell.
+pub fn pieces<'a>(cuts: &'a [Cut], end: u64, scope: &'a Scope) -> impl Iterator<Item = Range<u64>> + 'a {
+    let first = cuts.partition_point(|cut| cut.partition < scope.partitions.start);
+    let last = cuts.partition_point(|cut| cut.partition < scope.partitions.end);
     (first..last).filter_map(move |at| {
         let cut = cuts[at];
         let next = cuts.get(at + 1);
-        let ends_before = next.is_some_and(|next| next.partition == cut.partition && next.map_index < maps.start);
-        let starts_after = cut.map_index >= maps.end;
-        (!ends_before && !starts_after && !maps.is_empty()).then(|| cut.offset..next.map_or(end, |next| next.offset))
+        // The block at the next cut may have the same map index as the last one before it.
+        let highest = next.filter(|next| next.partition == cut.partition).map_or(u32::MAX, |next| next.map_index);
+        let asked_for = scope.next_map(cut.map_index).is_some_and(|map_index| map_index <= highest);
+        asked_for.then(|| cut.offset..next.map_or(end, |next| next.offset))
     })
 }
 
@@ -245,6 +266,12 @@ mod tests {
         }
     }
 
+    fn without() -> impl Strategy<Value = Vec<Range<u32>>> {
+        // Borders that ascend, every second of which ends a range.
+        proptest::collection::btree_set(0u32..24, 0..8)
+            .prop_map(|borders| borders.into_iter().collect::<Vec<_>>().chunks_exact(2).map(|c| c[0]..c[1]).collect())
+    }
+
     #[test]
     fn preamble_and_trailer_come_back_as_they_were() {
         let bytes = identity().encode();
@@ -267,14 +294,28 @@ mod tests {
         }
 
         #[test]
-        fn pieces_hold_every_block_of_the_range_and_no_other_partition(
+        fn the_next_map_is_the_first_that_is_asked_for(
+            maps in (0u32..21, 0u32..21),
+            without in without(),
+            from in 0u32..22,
+        ) {
+            let scope = Scope { partitions: 0..1, maps: maps.0.min(maps.1)..maps.1, without };
+            let asked_for = |map: &u32| scope.maps.contains(map) && !scope.without.iter().any(|out| out.contains(map));
+            prop_assert_eq!(scope.next_map(from), (from..40).find(asked_for));
+        }
+
+        #[test]
+        fn pieces_hold_every_block_that_is_asked_for_and_no_other_partition(
             mut blocks in proptest::collection::vec((0u32..8, 0u32..20, 40u64..400_000), 1..60),
             partitions in (0u32..9, 0u32..9),
             maps in (0u32..21, 0u32..21),
+            without in without(),
         ) {
             blocks.sort();
             let partitions = partitions.0.min(partitions.1)..partitions.1;
             let maps = maps.0.min(maps.1)..maps.1;
+            let scope = Scope { partitions: partitions.clone(), maps: maps.clone(), without };
+            let asked_for = |map: &u32| maps.contains(map) && !scope.without.iter().any(|out| out.contains(map));
             let mut cutter = Cutter::default();
             let mut offset = 100;
             let mut placed = vec![];
@@ -285,10 +326,17 @@ mod tests {
             }
             let row: Vec<u8> = cutter.cuts().iter().flat_map(Cut::encode).collect();
             let cuts = Cut::decode_all(&row).expect("in order");
-            let pieces: Vec<_> = pieces(&cuts, offset, partitions.clone(), maps.clone()).collect();
+            let pieces: Vec<_> = pieces(&cuts, offset, &scope).collect();
+            for piece in &pieces {
+                // What lies before a cut of the same partition is left out if all its map indexes are.
+                let at = cuts.iter().position(|cut| cut.offset == piece.start).expect("a piece begins at a cut");
+                let bounded = cuts.get(at + 1).filter(|next| next.partition == cuts[at].partition);
+                let highest = bounded.map_or(maps.end.saturating_sub(1), |next| next.map_index);
+                prop_assert!((cuts[at].map_index..=highest).any(|map| asked_for(&map)));
+            }
             for (partition, map_index, offset) in placed {
                 let times = pieces.iter().filter(|piece| piece.contains(&offset)).count();
-                if partitions.contains(&partition) && maps.contains(&map_index) {
+                if partitions.contains(&partition) && asked_for(&map_index) {
                     prop_assert_eq!(times, 1);
                 } else {
                     prop_assert!(times <= 1);

@@ -113,6 +113,7 @@ impl Config {
         }
         let periods = [
             ("storage.probe_interval", self.storage.probe_interval),
+            ("storage.stall_timeout", self.storage.stall_timeout),
             ("network.hello_timeout", self.network.hello_timeout),
             ("network.stall_timeout", self.network.stall_timeout),
             ("network.silence", self.network.silence),

@@ -52,12 +52,18 @@ section! {
         durability: Durability = Durability::Memory;
         /// Bytes that are left free on each data folder's file system: a folder takes no more data before it is full.
         reserve: Size = Size::mib(1024);
+        /// Bytes of one epoch of a shard beyond which its writers go on in a new epoch, on other workers; 0: never. So
+        /// one large partition is spread.
+        split_size: Size = Size::mib(2048);
         /// Threads that write segments.
         flush_threads: usize = 2;
         /// How often each data folder is probed for free space and for being writable.
         probe_interval: Period = Period::secs(5);
         /// Bytes per second that copies from other workers may take, all together.
         copy_bandwidth: Size = Size::mib(200);
+        /// A data folder in which a single write takes longer than this is used no more until that write has ended and
+        /// a probe is good; what was to be written goes to another one.
+        stall_timeout: Period = Period::secs(10);
     }
 }
 
@@ -71,8 +77,8 @@ section! {
         high_mark: f64 = 0.8;
         /// The part of the budget down to which they are flushed.
         low_mark: f64 = 0.6;
-        /// Bytes from which a shard's memtable is flushed whatever the memory (a quarter of the budget if that is
-        /// less).
+        /// Bytes at which a shard's memtable is sealed and a new one takes its place (a quarter of the budget if that is
+        /// less): what a segment has at most. It is flushed when memory is short, or when an acknowledgement promises it.
         memtable_max: Size = Size::mib(256);
     }
 }
@@ -220,8 +226,10 @@ impl Config {
                 Durability::Disk => store::Durability::Disk,
             },
             disk_reserve: self.storage.reserve.0,
+            split_size: self.storage.split_size.0,
             flush_threads: self.storage.flush_threads,
             probe_interval: self.storage.probe_interval.0,
+            stall_timeout: self.storage.stall_timeout.0,
         }
     }
 }

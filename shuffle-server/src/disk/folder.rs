@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -15,7 +15,7 @@ use overhand_common::{Error, ErrorKind, Result};
 use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 
-use super::{Medium, Space, segments_dir};
+use super::{Medium, Space, Task, Watch, segments_dir, threads::Threads};
 
 /// Whether a folder takes data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub enum Health {
     Full,
     /// Writing failed: it does again when a probe's write succeeds.
     Failed(String),
+    /// A step of writing takes longer than this: it does again when that has ended and a probe's write succeeds.
+    Stalled(Duration),
 }
 
 impl Health {
@@ -35,6 +37,10 @@ impl Health {
             Health::Ok => "ok".into(),
             Health::Full => "full: only the reserve is free".into(),
             Health::Failed(reason) => format!("failed: {reason}"),
+            Health::Stalled(patience) => format!(
+                "stalled: a write has not ended for {patience:?}; it is used again when it ends: check the disk \
+                 (dmesg), or start again without this folder"
+            ),
         }
     }
 }
@@ -52,6 +58,9 @@ pub struct Folder {
     /// How long a MiB takes to be written: an average in which the latest eighth counts as much as all before.
     nanos_per_mib: AtomicU64,
     next_number: AtomicU64,
+    threads: Threads,
+    /// Jobs that hang.
+    stuck: AtomicUsize,
 }
 
 impl Folder {
@@ -91,6 +100,8 @@ impl Folder {
             writing: AtomicU64::new(0),
             nanos_per_mib: AtomicU64::new(0),
             next_number: AtomicU64::new(0),
+            threads: Threads::default(),
+            stuck: AtomicUsize::new(0),
         };
         folder.try_write().map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => wrong("is full", "free some space"),
@@ -172,8 +183,64 @@ impl Folder {
         let _ = self.nanos_per_mib.fetch_update(Ordering::AcqRel, Ordering::Acquire, average);
     }
 
+    /// Begins a job that may hang, on a thread of the folder's own.
+    pub fn begin<T: Send + 'static>(&self, job: impl FnOnce(&Watch) -> T + Send + 'static) -> io::Result<Task<T>> {
+        self.threads.begin(job)
+    }
+
+    /// What `task` gives. `TimedOut` when a step of it takes longer than `patience`: then the folder is out of placement
+    /// until the job has ended, when `late` gets what came of it.
+    pub fn finish<T: Send + 'static>(
+        self: &Arc<Self>,
+        task: Task<T>,
+        patience: Duration,
+        late: impl FnOnce(T) + Send + 'static,
+    ) -> io::Result<T> {
+        let given = task.wait(patience, || {
+            self.stalled(patience);
+            let this = self.clone();
+            move |given: Option<T>| {
+                tracing::warn!(folder = %this.path.display(), "a write that hung has ended");
+                this.stuck.fetch_sub(1, Ordering::AcqRel);
+                if let Some(given) = given {
+                    late(given);
+                }
+            }
+        });
+        given.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, Health::Stalled(patience).describe()))
+    }
+
+    fn stalled(&self, patience: Duration) {
+        self.stuck.fetch_add(1, Ordering::AcqRel);
+        let state = Health::Stalled(patience);
+        let mut health = self.health.lock();
+        if *health != state {
+            let path = self.path.display();
+            tracing::error!(folder = %path, state = state.describe(), "data folder taken out of placement");
+            *health = state;
+        }
+    }
+
+    /// Whether a step of writing takes too long.
+    pub fn is_stalled(&self) -> bool {
+        matches!(*self.health.lock(), Health::Stalled(_))
+    }
+
+    /// Whether a job hangs that nobody waits for any more.
+    pub fn hangs(&self) -> bool {
+        self.stuck.load(Ordering::Acquire) > 0
+    }
+
+    /// Ends the folder's threads, all but those that hang, and waits for that no longer than `patience`.
+    pub fn end(&self, patience: Duration) {
+        self.threads.end(self.stuck.load(Ordering::Acquire), patience);
+    }
+
     /// Takes the folder out of placement because of `error`.
     pub fn failed(&self, error: &io::Error) {
+        if self.is_stalled() {
+            return;
+        }
         let health = match error.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Health::Full,
             _ => Health::Failed(error.to_string()),
@@ -182,26 +249,38 @@ impl Folder {
         *self.health.lock() = health;
     }
 
-    /// Looks whether the folder takes data: free space, and for one that failed a write.
+    /// Looks whether the folder takes data: free space, and for one that is out of placement a write; not while one hangs.
     pub fn probe(&self) {
+        if self.hangs() {
+            return;
+        }
         let before = self.health();
         let tried = match before {
             Health::Ok => Ok(()),
-            Health::Full | Health::Failed(_) => self.try_write(),
+            Health::Full | Health::Failed(_) | Health::Stalled(_) => self.try_write(),
         };
         let after = match tried.and_then(|()| self.space()) {
             Ok(space) if space.free <= self.reserve => Health::Full,
             Ok(_) => Health::Ok,
             Err(error) => Health::Failed(error.to_string()),
         };
-        if after != before {
+        self.be_less_sure();
+        let mut health = self.health.lock();
+        // What came out meanwhile is newer.
+        if after != before && *health == before {
             let (path, state) = (self.path.display(), after.describe());
             match after {
                 Health::Ok => tracing::info!(folder = %path, state, "data folder"),
-                Health::Full | Health::Failed(_) => tracing::warn!(folder = %path, state, "data folder"),
+                _ => tracing::warn!(folder = %path, state, "data folder"),
             }
-            *self.health.lock() = after;
+            *health = after;
         }
+    }
+
+    /// Lets what is known of its speed fade, so that a folder that was slow once is tried again some time.
+    fn be_less_sure(&self) {
+        let fade = |before: u64| Some(before - before / 32);
+        let _ = self.nanos_per_mib.fetch_update(Ordering::AcqRel, Ordering::Acquire, fade);
     }
 
     /// Returns when everything on its file system is on stable storage.

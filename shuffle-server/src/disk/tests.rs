@@ -66,3 +66,81 @@ fn a_folder_whose_disk_filled_up_is_full_until_a_probe_finds_room() {
     folder.probe();
     assert_eq!(folder.health(), Health::Ok);
 }
+
+#[test]
+fn a_folder_ten_times_slower_than_the_others_is_chosen_rarely() {
+    let (_dirs, folders) = folders(3);
+    for (folder, millis) in folders.all().iter().zip([100, 10, 10]) {
+        folder.wrote(1 << 20, Duration::from_millis(millis));
+    }
+    let mut writing = vec![];
+    let mut taken = [0; 3];
+    for _ in 0..100 {
+        let at = folders.choose(1 << 20, &[]).expect("healthy");
+        taken[at] += 1;
+        writing.push(folders.all()[at].writing(1 << 20));
+    }
+    assert!(taken[0] <= 8 && taken[1] >= 40 && taken[2] >= 40, "{taken:?}");
+}
+
+#[test]
+fn a_folder_that_was_slow_once_is_tried_again_some_time() {
+    let (_dirs, folders) = folders(2);
+    folders.all()[0].wrote(1 << 20, Duration::from_millis(100));
+    folders.all()[1].wrote(1 << 20, Duration::from_millis(10));
+    assert_eq!(folders.choose(1 << 20, &[]), Some(1));
+    let tried = (0..200).any(|_| {
+        folders.all().iter().for_each(|folder| folder.probe());
+        folders.all()[1].wrote(1 << 20, Duration::from_millis(10));
+        folders.choose(1 << 20, &[]) == Some(0)
+    });
+    assert!(tried);
+}
+
+#[test]
+fn a_job_that_moves_is_waited_for_however_long_it_takes() {
+    let (_dirs, folders) = folders(1);
+    let (folder, patience) = (&folders.all()[0], Duration::from_secs(1));
+    let task = folder.begin(|watch| {
+        for _ in 0..30 {
+            std::thread::sleep(Duration::from_millis(50));
+            watch.moved();
+        }
+        7
+    });
+    assert_eq!(folder.finish(task.expect("begun"), patience, |_| ()).expect("moves"), 7);
+    assert_eq!(folder.health(), Health::Ok);
+}
+
+#[test]
+fn a_job_that_hangs_takes_its_folder_out_until_it_has_ended() {
+    let (_dirs, folders) = folders(1);
+    let folder = &folders.all()[0];
+    let (release, held) = std::sync::mpsc::channel::<()>();
+    let (tell, late) = std::sync::mpsc::channel();
+    let task = folder.begin(move |watch| {
+        held.recv().expect("released");
+        watch.is_abandoned()
+    });
+    let given_up = folder.finish(task.expect("begun"), Duration::from_millis(20), move |given| {
+        tell.send(given).expect("awaited");
+    });
+    assert_eq!(given_up.expect_err("hangs").kind(), std::io::ErrorKind::TimedOut);
+    assert_eq!(folders.choose(1, &[]), None);
+    folder.probe();
+    assert!(folder.is_stalled(), "no probe is good while it hangs");
+    release.send(()).expect("awaited");
+    assert!(late.recv().expect("told"), "it knew that nobody waited");
+    folder.probe();
+    assert_eq!(folder.health(), Health::Ok);
+    folder.end(Duration::from_secs(10));
+}
+
+#[test]
+fn a_job_that_panics_panics_who_waits_for_it() {
+    let (_dirs, folders) = folders(1);
+    let folder = folders.all()[0].clone();
+    let task = folder.begin(|_| panic!("on purpose")).expect("begun");
+    let waiting = move || folder.finish(task, Duration::from_secs(10), |()| ());
+    assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(waiting)).is_err());
+}

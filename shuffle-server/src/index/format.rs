@@ -9,10 +9,11 @@
 //! | `s`, u64 segment | a segment: u64 file length, u64 end of blocks, u64 blocks, then the preamble as in the file |
 //! | `c`, u64 segment, u32 partition, u32 map index, u64 offset | a chunk of its cuts, at most [`CHUNK`], as in the file; the key is the first one |
 //! | `a`, application, u32 shuffle, u32 shard, u32 epoch, u32 map index, u64 attempt | a commit: u32 frames, u64 blocks, u64 bytes, u32 checksums joined by exclusive or |
+//! | `p`, as in the key of a commit | an attempt that was under way at a clean close: u32 partitions, u32 shards, then what a commit's value says, after each of its frames; gone when the store is open |
 //! | `t`, application, u32 shuffle | the shuffle was removed: u64 attempt from which on it may begin anew |
 
 use overhand_common::{
-    ids::{AppId, Attempt, ShardKey},
+    ids::{AppId, Attempt, Layout, ShardKey},
     message::Fin,
     segment::{Cut, Identity},
 };
@@ -24,6 +25,8 @@ pub const VERSION: u32 = 1;
 /// The most cuts in a chunk: a fetch reads as few of these as it needs.
 pub const CHUNK: usize = 256;
 
+const COMMIT_LEN: usize = 24;
+
 /// The key of the version.
 pub const VERSION_KEY: &[u8] = b"v";
 /// The first byte of segments' keys.
@@ -32,6 +35,8 @@ pub const SEGMENTS: u8 = b's';
 pub const CUTS: u8 = b'c';
 /// The first byte of commits' keys.
 pub const COMMITS: u8 = b'a';
+/// The first byte of the keys of attempts under way.
+pub const UNDER_WAY: u8 = b'p';
 /// The first byte of tombstones' keys.
 pub const TOMBSTONES: u8 = b't';
 
@@ -72,19 +77,17 @@ pub fn cuts_prefix(segment: u64) -> Vec<u8> {
     join(CUTS, &[&segment.to_be_bytes()])
 }
 
-/// The key of a commit.
-pub fn commit_key(app: &AppId, key: &ShardKey, attempt: &Attempt) -> Vec<u8> {
-    let mut out = shuffle_key(COMMITS, app, key.shuffle);
-    for number in [key.shard, key.epoch, attempt.map_index] {
-        out.extend_from_slice(&number.to_be_bytes());
-    }
+/// The key of a commit, or of an attempt under way.
+pub fn attempt_key(kind: u8, app: &AppId, key: &ShardKey, attempt: &Attempt) -> Vec<u8> {
+    let mut out = shard_key(kind, app, key);
+    out.extend_from_slice(&attempt.map_index.to_be_bytes());
     out.extend_from_slice(&attempt.attempt.to_be_bytes());
     out
 }
 
 /// The value of a commit.
 pub fn commit_value(fin: &Fin) -> Vec<u8> {
-    let mut out = Vec::with_capacity(24);
+    let mut out = Vec::with_capacity(COMMIT_LEN);
     out.extend_from_slice(&fin.frames.to_le_bytes());
     out.extend_from_slice(&fin.blocks.to_le_bytes());
     out.extend_from_slice(&fin.bytes.to_le_bytes());
@@ -92,8 +95,8 @@ pub fn commit_value(fin: &Fin) -> Vec<u8> {
     out
 }
 
-/// Reads a commit's key and value.
-pub fn read_commit(key: &[u8], value: &[u8]) -> Option<(AppId, ShardKey, Attempt, Fin)> {
+/// Reads the key of a commit, or of an attempt under way.
+pub fn read_attempt_key(key: &[u8]) -> Option<(AppId, ShardKey, Attempt)> {
     let (app, shuffle, rest) = read_shuffle_key(key)?;
     let (shard, rest) = rest.split_first_chunk()?;
     let (epoch, rest) = rest.split_first_chunk()?;
@@ -101,16 +104,49 @@ pub fn read_commit(key: &[u8], value: &[u8]) -> Option<(AppId, ShardKey, Attempt
     let attempt = u64::from_be_bytes(rest.try_into().ok()?);
     let key = ShardKey { shuffle, shard: u32::from_be_bytes(*shard), epoch: u32::from_be_bytes(*epoch) };
     let attempt = Attempt { map_index: u32::from_be_bytes(*map_index), attempt };
+    Some((app, key, attempt))
+}
+
+/// Reads a commit's value.
+pub fn read_commit_value(value: &[u8]) -> Option<Fin> {
     let (frames, value) = value.split_first_chunk()?;
     let (blocks, value) = value.split_first_chunk()?;
     let (bytes, crc_xor) = value.split_first_chunk()?;
-    let fin = Fin {
+    Some(Fin {
         frames: u32::from_le_bytes(*frames),
         blocks: u64::from_le_bytes(*blocks),
         bytes: u64::from_le_bytes(*bytes),
         crc_xor: u32::from_le_bytes(crc_xor.try_into().ok()?),
-    };
-    Some((app, key, attempt, fin))
+    })
+}
+
+/// The value of an attempt under way, with the sums after each of its frames.
+pub fn under_way_value(layout: Layout, after: &[Fin]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(8 + after.len() * COMMIT_LEN);
+    out.extend_from_slice(&layout.partitions().to_le_bytes());
+    out.extend_from_slice(&layout.shards().to_le_bytes());
+    after.iter().for_each(|fin| out.extend(commit_value(fin)));
+    out
+}
+
+/// Reads the value of an attempt under way.
+pub fn read_under_way_value(value: &[u8]) -> Option<(Layout, Vec<Fin>)> {
+    let (partitions, value) = value.split_first_chunk()?;
+    let (shards, value) = value.split_first_chunk()?;
+    let layout = Layout::new(u32::from_le_bytes(*partitions), u32::from_le_bytes(*shards)).ok()?;
+    if !value.len().is_multiple_of(COMMIT_LEN) {
+        return None;
+    }
+    let sums: Vec<Fin> = value.chunks_exact(COMMIT_LEN).map(read_commit_value).collect::<Option<_>>()?;
+    sums.iter().zip(1..).all(|(fin, frames)| fin.frames == frames).then_some((layout, sums))
+}
+
+/// What the keys of all commits of a shard's epoch begin with, and those of its attempts under way.
+pub fn shard_key(kind: u8, app: &AppId, key: &ShardKey) -> Vec<u8> {
+    let mut out = shuffle_key(kind, app, key.shuffle);
+    out.extend_from_slice(&key.shard.to_be_bytes());
+    out.extend_from_slice(&key.epoch.to_be_bytes());
+    out
 }
 
 /// The key of a tombstone, or what the keys of a shuffle's commits begin with.

@@ -1,5 +1,6 @@
 //! The index of a data folder: which segments are in it with their cuts, which attempts are committed, and which
-//! shuffles were removed. It is a RocksDB; keys and values are in [`format`].
+//! shuffles were removed; after a clean close also how far the attempts came that were under way. It is a RocksDB; keys
+//! and values are in [`format`].
 //!
 //! # Losing it
 //! Nothing is only here that a reader needs. An index that is gone is rebuilt from the segments, which describe

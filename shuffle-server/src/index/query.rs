@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use overhand_common::{
     Error, ErrorKind, Result,
-    ids::{AppId, Attempt, ShardKey},
+    ids::{AppId, Attempt, Layout, ShardKey},
     message::Fin,
     segment::{Cut, Identity},
 };
@@ -50,7 +50,24 @@ impl Index {
     pub fn commits(&self) -> impl Iterator<Item = Result<(AppId, ShardKey, Attempt, Fin)>> + '_ {
         self.kind(format::COMMITS).map(|record| {
             let (key, value) = record?;
-            format::read_commit(&key, &value).ok_or_else(|| self.damaged("a commit's record"))
+            let read = || {
+                let (app, key, attempt) = format::read_attempt_key(&key)?;
+                Some((app, key, attempt, format::read_commit_value(&value)?))
+            };
+            read().ok_or_else(|| self.damaged("a commit's record"))
+        })
+    }
+
+    /// All attempts that were under way when the store was closed, with the sums after each of their frames.
+    pub fn under_way(&self) -> impl Iterator<Item = Result<(AppId, ShardKey, Layout, Attempt, Vec<Fin>)>> + '_ {
+        self.kind(format::UNDER_WAY).map(|record| {
+            let (key, value) = record?;
+            let read = || {
+                let (app, key, attempt) = format::read_attempt_key(&key)?;
+                let (layout, after) = format::read_under_way_value(&value)?;
+                Some((app, key, layout, attempt, after))
+            };
+            read().ok_or_else(|| self.damaged("an attempt under way"))
         })
     }
 
@@ -67,7 +84,7 @@ impl Index {
 
     /// How many records there are, the version aside: none when all data is gone. It reads them all.
     pub fn records(&self) -> Result<usize> {
-        let kinds = [format::SEGMENTS, format::CUTS, format::COMMITS, format::TOMBSTONES];
+        let kinds = [format::SEGMENTS, format::CUTS, format::COMMITS, format::UNDER_WAY, format::TOMBSTONES];
         kinds.into_iter().flat_map(|kind| self.kind(kind)).try_fold(0, |count, record| record.map(|_| count + 1))
     }
 

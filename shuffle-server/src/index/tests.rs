@@ -1,7 +1,7 @@
 use overhand_common::{
     ids::{AppId, Attempt, Layout, ShardKey},
     message::Fin,
-    segment::{self, Cut, Identity},
+    segment::{self, Cut, Identity, Scope},
 };
 use proptest::prelude::*;
 
@@ -37,7 +37,7 @@ fn the_format_is_pinned() {
         "63000000000000000100000002000000030000000000000004"
     );
     assert_eq!(
-        hex(format::commit_key(&app("a"), &key, &attempt)),
+        hex(format::attempt_key(format::COMMITS, &app("a"), &key, &attempt)),
         "61610000000001000000020000000300000004".to_owned() + "0000000000000005"
     );
     let fin = Fin { frames: 1, blocks: 2, bytes: 3, crc_xor: 4 };
@@ -55,6 +55,9 @@ fn records_come_back_as_they_were_after_opening_again() {
     update.add_segment(&identity(7), &EXTENT, &[]);
     update.add_commit(&app("app"), &key, &attempt, &fin);
     update.add_tombstone(&app("app"), 9, 11);
+    let sums = [Fin { frames: 1, ..fin }, Fin { frames: 2, ..fin }];
+    let layout = Layout::new(9, 2).expect("valid");
+    update.add_under_way(&app("app"), &key, layout, &attempt, &sums);
     index.apply(update, true).expect("written");
     drop(index);
     let (index, made) = Index::open(&dir.path().join("index")).expect("opens");
@@ -63,6 +66,29 @@ fn records_come_back_as_they_were_after_opening_again() {
     let commits = index.commits().collect::<Result<Vec<_>, _>>().expect("readable");
     assert_eq!(commits, [(app("app"), key, attempt, fin)]);
     assert_eq!(index.tombstones().collect::<Result<Vec<_>, _>>().expect("readable"), [(app("app"), 9, 11)]);
+    let under_way = index.under_way().collect::<Result<Vec<_>, _>>().expect("readable");
+    assert_eq!(under_way, [(app("app"), key, layout, attempt, sums.to_vec())]);
+    let mut update = Update::default();
+    update.remove_under_way();
+    index.apply(update, true).expect("written");
+    assert_eq!((index.under_way().count(), index.commits().count(), index.tombstones().count()), (0, 1, 1));
+}
+
+#[test]
+fn removing_the_commits_of_an_epoch_leaves_its_neighbours() {
+    let (_dir, index) = index();
+    let mut update = Update::default();
+    for (shard, epoch) in [(0, 0), (0, 1), (0, u32::MAX), (1, 0), (1, 1)] {
+        let key = ShardKey { shuffle: 1, shard, epoch };
+        update.add_commit(&app("app"), &key, &Attempt { map_index: 0, attempt: 0 }, &Fin::default());
+    }
+    index.apply(update, false).expect("written");
+    let mut update = Update::default();
+    update.remove_shard_commits(&app("app"), &ShardKey { shuffle: 1, shard: 0, epoch: u32::MAX });
+    index.apply(update, false).expect("written");
+    let left: Vec<_> =
+        index.commits().map(|commit| commit.expect("readable").1).map(|key| (key.shard, key.epoch)).collect();
+    assert_eq!(left, [(0, 0), (0, 1), (1, 0), (1, 1)]);
 }
 
 #[test]
@@ -119,8 +145,9 @@ proptest! {
             let partitions = partitions.0.min(partitions.1)..partitions.1;
             let maps = maps.0.min(maps.1)..maps.1;
             let read = index.cuts(7, partitions.clone()).expect("readable");
-            let some: Vec<_> = segment::pieces(&read, end, partitions.clone(), maps.clone()).collect();
-            let all: Vec<_> = segment::pieces(&cuts, end, partitions, maps).collect();
+            let scope = Scope { partitions, maps, without: vec![] };
+            let some: Vec<_> = segment::pieces(&read, end, &scope).collect();
+            let all: Vec<_> = segment::pieces(&cuts, end, &scope).collect();
             prop_assert_eq!(some, all);
         }
     }

@@ -2,7 +2,7 @@
 
 use overhand_common::{
     Error, ErrorKind, Result,
-    ids::{AppId, Attempt, ShardKey},
+    ids::{AppId, Attempt, Layout, ShardKey},
     message::Fin,
     segment::{Cut, Identity},
 };
@@ -35,7 +35,23 @@ impl Update {
 
     /// Adds a commit.
     pub fn add_commit(&mut self, app: &AppId, key: &ShardKey, attempt: &Attempt, fin: &Fin) {
-        self.batch.put(format::commit_key(app, key, attempt), format::commit_value(fin));
+        self.batch.put(format::attempt_key(format::COMMITS, app, key, attempt), format::commit_value(fin));
+    }
+
+    /// Adds an attempt that is under way, with the sums after each of its frames.
+    pub fn add_under_way(&mut self, app: &AppId, key: &ShardKey, layout: Layout, attempt: &Attempt, after: &[Fin]) {
+        let value = format::under_way_value(layout, after);
+        self.batch.put(format::attempt_key(format::UNDER_WAY, app, key, attempt), value);
+    }
+
+    /// Removes all attempts that were under way.
+    pub fn remove_under_way(&mut self) {
+        self.remove_prefix(&[format::UNDER_WAY]);
+    }
+
+    /// Removes the commits of a shard's epoch.
+    pub fn remove_shard_commits(&mut self, app: &AppId, key: &ShardKey) {
+        self.remove_prefix(&format::shard_key(format::COMMITS, app, key));
     }
 
     /// Removes a shuffle's commits.

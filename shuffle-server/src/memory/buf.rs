@@ -37,6 +37,12 @@ impl PooledBuf {
         Self { memory, len, pool, permit }
     }
 
+    /// Pays for more that belongs to it elsewhere, with a permit of the same application.
+    pub fn pay(&mut self, more: Permit) {
+        self.pool.paid(u64::from(more.bytes()));
+        self.permit.join(more);
+    }
+
     /// The bytes of the budget that it holds.
     pub fn charge(&self) -> u64 {
         u64::from(self.permit.bytes())

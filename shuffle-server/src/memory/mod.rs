@@ -1,6 +1,6 @@
 //! The memory that a worker keeps blocks in: one budget, one pool.
 //!
-//! - [`Budget`]: how many bytes may be held at once; who finds none left waits in order of arrival.
+//! - [`Budget`]: how many bytes may be held at once; who finds none left waits, fairly between applications.
 //! - [`Pool`]: recycled memory in size classes. Touching fresh memory is the dearest thing on the way of a byte, so
 //!   memory that was used once is kept for the next frame.
 //! - [`PooledBuf`]: a frame's memory together with its permit. Dropping it gives back both.

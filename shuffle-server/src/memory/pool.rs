@@ -115,6 +115,13 @@ impl Pool {
 }
 
 impl Shared {
+    /// A buffer holds so many bytes more.
+    pub(super) fn paid(&self, bytes: u64) {
+        let mut state = self.state.lock();
+        state.live += bytes;
+        state.evict(self.budget.capacity());
+    }
+
     /// Takes back what a buffer of `bytes` charged bytes used.
     pub(super) fn give_back(&self, slot: Option<(usize, u32)>, bytes: u64) {
         let mut state = self.state.lock();

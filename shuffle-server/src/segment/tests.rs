@@ -1,7 +1,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::atomic::AtomicBool,
 };
 
 use overhand_common::{
@@ -47,7 +46,7 @@ fn write_to(path: &Path, blocks: &[(Header, Vec<u8>)]) -> std::io::Result<Writte
         map_index: header.attempt.map_index,
         bytes,
     });
-    write(&RealMedium, path, &identity(), sources, true, &AtomicBool::new(false))
+    write(&RealMedium, path, &identity(), sources, true, &|| false)
 }
 
 fn path(dir: &tempfile::TempDir) -> PathBuf {
@@ -112,7 +111,7 @@ fn a_segment_that_is_given_up_leaves_no_file() {
     let dir = tempfile::tempdir().expect("dir");
     let blocks = blocks(&vec![(0, 0, 10_000); 2000]);
     let sources = blocks.iter().map(|(_, bytes)| Source { partition: 0, map_index: 0, bytes });
-    let given_up = write(&RealMedium, &path(&dir), &identity(), sources, false, &AtomicBool::new(true));
+    let given_up = write(&RealMedium, &path(&dir), &identity(), sources, false, &|| true);
     assert!(given_up.is_err());
     let app_dir = path(&dir);
     assert_eq!(fs::read_dir(app_dir.parent().expect("app")).expect("there").count(), 0);

@@ -4,7 +4,6 @@ use std::{
     fs::{self, File},
     io::{self, IoSlice},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use overhand_common::segment::{Cut, Cutter, Identity, Trailer};
@@ -41,14 +40,14 @@ pub struct Written {
 
 /// Writes a segment to `path`, whose folder is made if it is missing; with `sync` it is on stable storage when this
 /// returns. Until it is complete it has another name, so `path` is there in full or not at all. Gives up when `stop`
-/// is set. Nothing is left behind after an error.
+/// says so. Nothing is left behind after an error.
 pub fn write<'a>(
     medium: &dyn Medium,
     path: &Path,
     identity: &Identity,
     blocks: impl Iterator<Item = Source<'a>>,
     sync: bool,
-    stop: &AtomicBool,
+    stop: &dyn Fn() -> bool,
 ) -> io::Result<Written> {
     let unfinished = SegmentName::unfinished(path);
     let dir = path.parent().expect("a segment is in a folder");
@@ -89,7 +88,7 @@ fn fill<'a>(
     file: &File,
     identity: &Identity,
     blocks: impl Iterator<Item = Source<'a>>,
-    stop: &AtomicBool,
+    stop: &dyn Fn() -> bool,
 ) -> io::Result<Written> {
     let preamble = identity.encode();
     let mut offset = preamble.len() as u64;
@@ -109,8 +108,8 @@ fn fill<'a>(
         batch.push(block.bytes);
         batched += block.bytes.len();
         if batch.len() == MAX_SLICES || batched >= BATCH {
-            if stop.load(Ordering::Acquire) {
-                return Err(io::Error::other("the shuffle was removed"));
+            if stop() {
+                return Err(io::Error::other("it is not needed any more"));
             }
             write_all(medium, file, &batch)?;
             batch.clear();

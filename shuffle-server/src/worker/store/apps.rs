@@ -87,18 +87,17 @@ impl Apps {
         let found = found.ok_or_else(|| missing(format!("shuffle {}", key.shuffle)))?;
         let shuffle = match found.state.read().shuffles.get(&key.shuffle) {
             Some(Entry::Live(shuffle)) => shuffle.clone(),
-            Some(Entry::Tombstone { .. }) => return Err(removed(key.shuffle)),
+            Some(Entry::Tombstone { .. }) => return Err(removed(format_args!("shuffle {}", key.shuffle))),
             None => return Err(missing(format!("shuffle {}", key.shuffle))),
         };
         let shards = shuffle.shards.read();
-        let shards = shards.as_ref().ok_or_else(|| removed(key.shuffle))?;
+        let shards = shards.as_ref().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
         shards.get(&(key.shard, key.epoch)).cloned().ok_or_else(|| missing(key.to_string()))
     }
 
     /// Every shard that there is.
     pub fn shards(&self) -> Vec<Arc<Shard>> {
-        let apps: Vec<Arc<App>> = self.apps.read().values().cloned().collect();
-        apps.iter().flat_map(|app| app.live()).flat_map(|(_, shuffle)| shuffle.shards()).collect()
+        self.all().iter().flat_map(|(_, app)| app.live()).flat_map(|(_, shuffle)| shuffle.shards()).collect()
     }
 
     /// The applications' ids.
@@ -113,8 +112,11 @@ impl Apps {
 
     /// What there is of each application.
     pub fn stats(&self) -> Vec<AppStats> {
-        let apps: Vec<(AppId, Arc<App>)> = self.apps.read().iter().map(|(id, app)| (id.clone(), app.clone())).collect();
-        apps.into_iter().map(|(id, app)| AppStats { app: id, shuffles: app.stats() }).collect()
+        self.all().into_iter().map(|(id, app)| AppStats { app: id, shuffles: app.stats() }).collect()
+    }
+
+    fn all(&self) -> Vec<(AppId, Arc<App>)> {
+        self.apps.read().iter().map(|(id, app)| (id.clone(), app.clone())).collect()
     }
 
     /// Takes note that `attempt` has sent something.
@@ -169,6 +171,19 @@ impl Apps {
         Some((found, shuffles))
     }
 
+    /// Takes what is here of a shard's epoch out of its shuffle; `None` if there is nothing.
+    pub fn take_shard(&self, app: &AppId, key: &ShardKey) -> Option<Arc<Shard>> {
+        let found = self.apps.read().get(app)?.clone();
+        let state = found.state.read();
+        let Entry::Live(shuffle) = state.shuffles.get(&key.shuffle)? else { return None };
+        shuffle.shards.write().as_mut()?.remove(&(key.shard, key.epoch))
+    }
+
+    /// Bytes that each application has here, in memory and on disk.
+    pub fn held(&self) -> Vec<(AppId, u64)> {
+        self.all().into_iter().map(|(id, app)| (id, app.held())).collect()
+    }
+
     /// The layout of a shuffle that is here.
     pub fn layout(&self, app: &AppId, shuffle: u32) -> Option<Layout> {
         let found = self.apps.read().get(app)?.clone();
@@ -200,7 +215,7 @@ impl App {
                 let text = format!("shuffle {shuffle} is here with {:?}, not with {layout:?}", found.layout);
                 Err(Error::new(ErrorKind::Invalid, text))
             }
-            Entry::Tombstone { .. } => Err(removed(shuffle)),
+            Entry::Tombstone { .. } => Err(removed(format_args!("shuffle {shuffle}"))),
         };
         if let Some(entry) = self.state.read().shuffles.get(&shuffle) {
             return check(entry);
@@ -233,6 +248,10 @@ impl App {
         live.collect()
     }
 
+    fn held(&self) -> u64 {
+        self.live().iter().flat_map(|(_, shuffle)| shuffle.shards()).map(|shard| shard.held()).sum()
+    }
+
     fn stats(&self) -> Vec<ShuffleStats> {
         self.live().into_iter().map(|(number, shuffle)| shuffle.stats(number)).collect()
     }
@@ -263,7 +282,7 @@ impl Shuffle {
             return Ok(found.clone());
         }
         let mut shards = self.shards.write();
-        let shards = shards.as_mut().ok_or_else(|| removed(key.shuffle))?;
+        let shards = shards.as_mut().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
         match shards.entry(at) {
             hash_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
             hash_map::Entry::Vacant(entry) => {

@@ -68,6 +68,16 @@ impl Core {
         budget.held().saturating_sub(target)
     }
 
+    /// Ends the data folders' threads, all but those that hang.
+    pub fn end_folders(&self) {
+        self.folders.all().iter().for_each(|folder| folder.end(self.settings.stall_timeout));
+    }
+
+    /// Whether new data is refused.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
     /// Whether the threads should end.
     pub fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Acquire)
@@ -77,6 +87,11 @@ impl Core {
 /// The error of a store that was closed.
 pub fn closed() -> Error {
     Error::new(ErrorKind::Closed, "the worker is shutting down")
+}
+
+/// The error of a store that is being drained.
+pub fn draining() -> Error {
+    Error::new(ErrorKind::Broken, "this worker is being drained and takes no new data")
 }
 
 /// A blocking part of an async method that must have ended well or badly, not vanished.

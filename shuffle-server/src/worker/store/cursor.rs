@@ -6,7 +6,7 @@ use overhand_common::{
     Error, ErrorKind, Result,
     ids::ShardKey,
     message::{Fetch, MAX_BODY},
-    segment,
+    segment::{self, Scope},
 };
 
 use super::{
@@ -52,8 +52,7 @@ impl Piece {
 pub struct Cursor {
     core: Arc<Core>,
     key: ShardKey,
-    partitions: Range<u32>,
-    maps: Range<u32>,
+    scope: Arc<Scope>,
     tables: VecDeque<Arc<Table>>,
     /// The last block of the current table that was given from memory.
     after: Option<Position>,
@@ -74,14 +73,16 @@ struct Reading {
 impl Cursor {
     /// A cursor over `tables`.
     pub(super) fn new(core: Arc<Core>, fetch: &Fetch, tables: Vec<Arc<Table>>) -> Self {
-        let Fetch { key, partitions, maps, .. } = fetch.clone();
-        Self { core, key, partitions, maps, tables: tables.into(), after: None, segment: None, lost: None }
+        let Fetch { key, partitions, maps, without, .. } = fetch.clone();
+        let scope = Arc::new(Scope { partitions, maps, without });
+        Self { core, key, scope, tables: tables.into(), after: None, segment: None, lost: None }
     }
 
     /// The next piece: at most `max_bytes`, but at least one block, or of a segment what lies between two cuts (256 KiB
     /// and a block). `None` when everything was given.
     /// `DataLost` when blocks that may have been in range are gone: it comes after everything that is still there,
-    /// so that a reader who holds all that it expected can go on. `NotFound` when the shuffle was removed meanwhile.
+    /// so that a reader who holds all that it expected can go on. `NotFound` when the shuffle, or what is here of the
+    /// shard's epoch, was removed meanwhile.
     pub async fn next(&mut self, max_bytes: usize) -> Result<Option<Piece>> {
         let max_bytes = max_bytes.min(MAX_BODY);
         while let Some(table) = self.tables.front().cloned() {
@@ -94,7 +95,7 @@ impl Cursor {
                     None
                 }
                 TableState::Empty => None,
-                TableState::Removed => return Err(removed(self.key.shuffle)),
+                TableState::Removed => return Err(removed(self.key)),
             };
             if let Some(piece) = piece {
                 let metrics = &self.core.metrics;
@@ -128,7 +129,7 @@ impl Cursor {
             })
             .await?;
         }
-        let read = sealed.read(&self.partitions, &self.maps, self.after, max_bytes);
+        let read = sealed.read(&self.scope, self.after, max_bytes);
         Ok(read.map(|(slices, last)| {
             self.after = Some(last);
             Piece::Memory(slices)
@@ -142,9 +143,9 @@ impl Cursor {
         max_bytes: usize,
     ) -> Result<Option<Piece>> {
         if self.segment.is_none() {
-            let (core, partitions, maps) = (self.core.clone(), self.partitions.clone(), self.maps.clone());
+            let (core, scope) = (self.core.clone(), self.scope.clone());
             let (table, after) = (table.clone(), self.after);
-            self.segment = blocking(move || open(&core, &table, segment, partitions, maps, after)).await?;
+            self.segment = blocking(move || open(&core, &table, segment, &scope, after)).await?;
         }
         // None: it was just found to be lost.
         let Some(reading) = &mut self.segment else { return Ok(None) };
@@ -166,13 +167,11 @@ fn open(
     core: &Core,
     table: &Table,
     segment: Arc<Segment>,
-    partitions: Range<u32>,
-    maps: Range<u32>,
+    scope: &Scope,
     after: Option<Position>,
 ) -> Result<Option<Reading>> {
-    let cuts = core.indexes[segment.folder].cuts(segment.identity.number, partitions.clone())?;
-    let mut ranges: VecDeque<Range<u64>> =
-        segment::pieces(&cuts, segment.extent.blocks_end, partitions.clone(), maps).collect();
+    let cuts = core.indexes[segment.folder].cuts(segment.identity.number, scope.partitions.clone())?;
+    let mut ranges: VecDeque<Range<u64>> = segment::pieces(&cuts, segment.extent.blocks_end, scope).collect();
     let opened = segment.open().and_then(|file| {
         if let Some(after) = after {
             resume(&file, &mut ranges, &cuts, after)?;

@@ -16,20 +16,21 @@ use super::{
     table::Table,
 };
 use crate::{
-    disk::SegmentName,
+    disk::{SegmentName, Watch, Watched},
     index::Update,
     segment::{self, Segment},
 };
 
-type Commits = Vec<(Attempt, Fin)>;
+/// Shared with a write that may be hanging while they are written elsewhere.
+type Commits = Arc<[(Attempt, Fin)]>;
 
 /// Writes what `shard` has in memory to segments, the oldest first, and its commits to an index; then answers who waits
 /// for that. If nobody does, it stops when enough memory is free. On an error, nothing is lost: what was not written
 /// stays in memory, and is tried again with the next flush.
-pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
+pub fn flush(core: &Arc<Core>, shard: &Arc<Shard>) -> Result<()> {
     let _flushing = shard.flushing.lock();
     let Some(Plan { tables, asked, commits, waiters }) = shard.plan_flush(core.excess() > 0) else { return Ok(()) };
-    let done = write_tables(core, shard, tables, asked, commits);
+    let done = write_tables(core, shard, tables, asked, commits.into());
     for waiter in waiters {
         // One that gave up has its answer from the repeat that it sends.
         let _ = waiter.send(done.clone());
@@ -38,8 +39,8 @@ pub fn flush(core: &Core, shard: &Shard) -> Result<()> {
 }
 
 fn write_tables(
-    core: &Core,
-    shard: &Shard,
+    core: &Arc<Core>,
+    shard: &Arc<Shard>,
     tables: Vec<(Arc<Table>, Arc<Sealed>)>,
     asked: bool,
     commits: Commits,
@@ -48,15 +49,15 @@ fn write_tables(
     let count = tables.len();
     for (number, (table, sealed)) in tables.into_iter().enumerate() {
         if !asked && number > 0 && core.excess() == 0 {
-            shard.commits_not_indexed(commits);
+            shard.commits_not_indexed(&commits);
             return Ok(());
         }
         // The commits go into the index together with the last segment: one sync for both.
-        let with: &[_] = if number + 1 == count { &commits } else { &[] };
-        let segment = match write_segment(core, shard, &sealed, with) {
+        let with: Commits = if number + 1 == count { commits.clone() } else { Arc::new([]) };
+        let segment = match write_segment(core, shard, &sealed, &with) {
             Ok(segment) => segment,
             Err(error) => {
-                shard.commits_not_indexed(commits);
+                shard.commits_not_indexed(&commits);
                 return if shard.removed.load(Ordering::Acquire) { Ok(()) } else { Err(error) };
             }
         };
@@ -71,17 +72,17 @@ fn write_tables(
     let done = if indexed { Ok(()) } else { write_commits(core, shard, &commits) };
     match done {
         Ok(()) => shard.commits_indexed(&commits),
-        Err(_) => shard.commits_not_indexed(commits),
+        Err(_) => shard.commits_not_indexed(&commits),
     }
     done
 }
 
 /// Writes one segment to the first folder that takes it; `None` if there is nothing to write.
 fn write_segment(
-    core: &Core,
-    shard: &Shard,
-    sealed: &Sealed,
-    commits: &[(Attempt, Fin)],
+    core: &Arc<Core>,
+    shard: &Arc<Shard>,
+    sealed: &Arc<Sealed>,
+    commits: &Commits,
 ) -> Result<Option<Arc<Segment>>> {
     if sealed.sources().next().is_none() {
         return Ok(None);
@@ -90,7 +91,7 @@ fn write_segment(
     let mut tried = vec![];
     while let Some(at) = core.folders.choose(len, &tried) {
         tried.push(at);
-        match write_segment_to(core, shard, sealed, commits, at) {
+        match begin_segment(core, shard, sealed, commits, at) {
             Ok(segment) => return Ok(Some(segment)),
             Err(error) if shard.removed.load(Ordering::Acquire) => {
                 return Err(Error::new(ErrorKind::NotFound, error.to_string()));
@@ -105,12 +106,32 @@ fn write_segment(
     Err(no_folder(len))
 }
 
+/// Writes a segment to a folder, on the folder's own thread. If that hangs, the segment will be deleted when it comes
+/// back: by then another one has its blocks.
+fn begin_segment(
+    core: &Arc<Core>,
+    shard: &Arc<Shard>,
+    sealed: &Arc<Sealed>,
+    commits: &Commits,
+    at: usize,
+) -> io::Result<Arc<Segment>> {
+    let (writer, shard, sealed, commits) = (core.clone(), shard.clone(), sealed.clone(), commits.clone());
+    let task = core.folder(at).begin(move |watch| write_segment_to(&writer, &shard, &sealed, &commits, at, watch))?;
+    let cleaner = core.clone();
+    core.folder(at).finish(task, core.settings.stall_timeout, move |written| {
+        if let Ok(segment) = written {
+            discard(&cleaner, &segment);
+        }
+    })?
+}
+
 fn write_segment_to(
     core: &Core,
     shard: &Shard,
     sealed: &Sealed,
     commits: &[(Attempt, Fin)],
     at: usize,
+    watch: &Watch,
 ) -> io::Result<Arc<Segment>> {
     let folder = core.folder(at);
     let identity = shard.identity(folder.next_number());
@@ -119,7 +140,9 @@ fn write_segment_to(
     let sync = core.settings.durability == Durability::Disk;
     let _writing = folder.writing(sealed.totals().bytes);
     let began = Instant::now();
-    let written = segment::write(folder.medium(), &path, &identity, sealed.sources(), sync, &shard.removed)?;
+    let medium = Watched { medium: folder.medium(), watch };
+    let stop = || watch.is_abandoned() || shard.removed.load(Ordering::Acquire);
+    let written = segment::write(&medium, &path, &identity, sealed.sources(), sync, &stop)?;
     let took = began.elapsed();
     folder.wrote(written.extent.len, took);
     if written.damaged > 0 {
@@ -133,6 +156,9 @@ fn write_segment_to(
     commits.iter().for_each(|(attempt, fin)| update.add_commit(&shard.app, &shard.key, attempt, fin));
     let segment = Arc::new(Segment::new(identity, at, path, written.extent));
     folder.added(segment.extent.len);
+    if watch.is_abandoned() {
+        return Ok(segment);
+    }
     if let Err(error) = core.indexes[at].apply(update, sync) {
         discard(core, &segment);
         return Err(io::Error::other(error.to_string()));
@@ -144,26 +170,35 @@ fn write_segment_to(
 }
 
 /// Writes commits to the index of the first folder that takes them.
-fn write_commits(core: &Core, shard: &Shard, commits: &Commits) -> Result<()> {
+fn write_commits(core: &Arc<Core>, shard: &Arc<Shard>, commits: &Commits) -> Result<()> {
     if commits.is_empty() {
         return Ok(());
     }
     shard.indexed.store(true, Ordering::Release);
-    let sync = core.settings.durability == Durability::Disk;
     let mut tried = vec![];
     while let Some(at) = core.folders.choose(0, &tried) {
         tried.push(at);
-        let mut update = Update::default();
-        commits.iter().for_each(|(attempt, fin)| update.add_commit(&shard.app, &shard.key, attempt, fin));
-        match core.indexes[at].apply(update, sync) {
+        match write_commits_to(core, shard, commits, at) {
             Ok(()) => return Ok(()),
             Err(error) => {
                 core.metrics.flush_failures.increment(1);
-                core.folder(at).failed(&io::Error::other(error.to_string()));
+                core.folder(at).failed(&error);
             }
         }
     }
     Err(no_folder(0))
+}
+
+/// Commits that are in several indexes do no harm, so nothing need be undone if this hangs and comes back.
+fn write_commits_to(core: &Arc<Core>, shard: &Arc<Shard>, commits: &Commits, at: usize) -> io::Result<()> {
+    let (writer, shard, commits) = (core.clone(), shard.clone(), commits.clone());
+    let task = core.folder(at).begin(move |_| {
+        let sync = writer.settings.durability == Durability::Disk;
+        let mut update = Update::default();
+        commits.iter().for_each(|(attempt, fin)| update.add_commit(&shard.app, &shard.key, attempt, fin));
+        writer.indexes[at].apply(update, sync).map_err(|error| io::Error::other(error.to_string()))
+    })?;
+    core.folder(at).finish(task, core.settings.stall_timeout, |_| ())?
 }
 
 /// Deletes a segment that no table has.

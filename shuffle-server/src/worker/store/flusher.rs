@@ -15,6 +15,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 use super::{core::Core, flush::flush, shard::Shard};
+use crate::disk::Folder;
 
 /// Shards that wait to be flushed.
 #[derive(Default)]
@@ -146,10 +147,26 @@ fn probe(core: &Arc<Core>) {
         if core.is_stopping() {
             return;
         }
-        core.folders.all().iter().for_each(|folder| folder.probe());
+        probe_all(core);
         if core.folders.any_healthy() && core.stalled.send_replace(false) {
             tracing::info!("a data folder takes data again");
             core.queue.wake();
+        }
+    }
+}
+
+/// Probes all folders at the same time, so that one that hangs holds up nobody else's.
+fn probe_all(core: &Core) {
+    let begin = |folder: &Arc<Folder>| {
+        let probed = folder.clone();
+        let begun = folder.begin(move |_| probed.probe());
+        (folder.clone(), begun)
+    };
+    let probes: Vec<_> = core.folders.all().iter().filter(|folder| !folder.hangs()).map(begin).collect();
+    for (folder, begun) in probes {
+        let probed = begun.and_then(|task| folder.finish(task, core.settings.stall_timeout, |()| ()));
+        if let Err(error) = probed {
+            folder.failed(&error);
         }
     }
 }

@@ -9,8 +9,9 @@ use std::{
 };
 
 use overhand_common::{
-    Error, ErrorKind, Result,
-    block::Block,
+    Error, ErrorKind, Malformed, Result,
+    block::{Block, Header},
+    ids::{Attempt, ShardKey},
     message::{Fin, Push},
 };
 
@@ -27,7 +28,7 @@ impl Mark {
     const COMMITTED: u8 = 1;
     const DROPPED: u8 = 2;
 
-    /// Readers see its blocks from now on.
+    /// All that counts of it is here.
     pub fn commit(&self) {
         self.0.store(Self::COMMITTED, Ordering::Release);
     }
@@ -37,7 +38,7 @@ impl Mark {
         self.0.store(Self::DROPPED, Ordering::Release);
     }
 
-    /// Whether readers see its blocks.
+    /// Whether all that counts of it is here.
     pub fn is_committed(&self) -> bool {
         self.0.load(Ordering::Acquire) == Self::COMMITTED
     }
@@ -96,24 +97,45 @@ pub struct Checked {
 /// Checks that `body` is exactly `blocks` blocks of the push's attempt with partitions in `partitions` (the shard's),
 /// each with the right checksum.
 pub fn check(push: &Push, partitions: Range<u32>, body: &[u8], blocks: u32) -> Result<Checked> {
-    let refused = |what: String| {
+    check_blocks(Some(push.attempt), partitions, body, blocks).map_err(|what| {
         Error::new(ErrorKind::Invalid, format!("{} {} frame {}: {what}", push.key, push.attempt, push.frame))
-    };
+    })
+}
+
+/// Checks that `body`, a part of a copy of `key`, is exactly `blocks` blocks of any attempts with partitions in
+/// `partitions`, each with the right checksum. `DataLost` if it is not: the copy's source is damaged.
+pub fn check_copy(key: &ShardKey, partitions: Range<u32>, body: &[u8], blocks: u32) -> Result<Checked> {
+    let damaged = |what| Error::new(ErrorKind::DataLost, format!("{key}: a part of a copy: {what}"));
+    check_blocks(None, partitions, body, blocks).map_err(damaged)
+}
+
+/// How many blocks `body` has, as far as their headers tell.
+pub fn count(body: &[u8]) -> Result<u32, Malformed> {
+    let (mut at, mut blocks) = (0, 0);
+    while at < body.len() {
+        at += Header::decode(&body[at..])?.0.block_len();
+        blocks += 1;
+    }
+    Ok(blocks)
+}
+
+/// `attempt`: whose they must all be.
+fn check_blocks(attempt: Option<Attempt>, partitions: Range<u32>, body: &[u8], blocks: u32) -> Result<Checked, String> {
     let mut entries = Vec::with_capacity(blocks as usize);
     let mut crc_xor = 0;
     let mut rest = body;
     while !rest.is_empty() {
         let offset = body.len() - rest.len();
-        let (block, after) = Block::split(rest).map_err(|malformed| refused(malformed.to_string()))?;
+        let (block, after) = Block::split(rest).map_err(|malformed| malformed.to_string())?;
         let header = block.header;
-        if header.attempt != push.attempt {
-            return Err(refused(format!("a block of {} is in it", header.attempt)));
+        if attempt.is_some_and(|attempt| attempt != header.attempt) {
+            return Err(format!("a block of {} is in it", header.attempt));
         }
         if !partitions.contains(&header.partition) {
-            return Err(refused(format!("partition {} is not one of {partitions:?}", header.partition)));
+            return Err(format!("partition {} is not one of {partitions:?}", header.partition));
         }
         if entries.len() == blocks as usize {
-            return Err(refused(format!("it has more than the {blocks} blocks that it announces")));
+            return Err(format!("it has more than the {blocks} blocks that it announces"));
         }
         crc_xor ^= block.crc;
         entries.push(Entry {
@@ -128,7 +150,7 @@ pub fn check(push: &Push, partitions: Range<u32>, body: &[u8], blocks: u32) -> R
         rest = after;
     }
     if entries.len() != blocks as usize {
-        return Err(refused(format!("it has {} blocks and announces {blocks}", entries.len())));
+        return Err(format!("it has {} blocks and announces {blocks}", entries.len()));
     }
     let sums = Fin { frames: 1, blocks: u64::from(blocks), bytes: body.len() as u64, crc_xor };
     Ok(Checked { entries: entries.into(), sums })

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use overhand_common::segment::Scope;
 use parking_lot::Mutex;
 
 use super::frame::{Checked, Entry, Frame, Slice};
@@ -121,35 +122,32 @@ impl Sealed {
         })
     }
 
-    /// Blocks of `partitions` × `maps` that come after `after` in the order and whose attempts are committed: up to
-    /// `max_bytes`, but one at least. Returns the place of the last one too; `None` when there are no more.
-    pub fn read(
-        &self,
-        partitions: &Range<u32>,
-        maps: &Range<u32>,
-        after: Option<Position>,
-        max_bytes: usize,
-    ) -> Option<(Vec<Slice>, Position)> {
+    /// Blocks in `scope` that come after `after` in the order, all but those of dropped attempts: up to `max_bytes`, but
+    /// one at least. Returns the place of the last one too; `None` when there are no more.
+    pub fn read(&self, scope: &Scope, after: Option<Position>, max_bytes: usize) -> Option<(Vec<Slice>, Position)> {
         let entries = self.entries();
         let (mut slices, mut bytes, mut last) = (Vec::<Slice>::new(), 0, None);
         let mut at = match after {
             Some(after) => entries.partition_point(|entry| entry.position() <= after),
-            None => skip(entries, 0, partitions.start, maps.start),
+            None => skip(entries, 0, scope.partitions.start, scope.maps.start),
         };
         while let Some(entry) = entries.get(at) {
-            if entry.partition >= partitions.end {
+            if entry.partition >= scope.partitions.end {
                 break;
             }
-            if entry.map_index < maps.start {
-                at = skip(entries, at, entry.partition, maps.start);
-                continue;
-            }
-            if entry.map_index >= maps.end {
-                at = skip(entries, at, entry.partition + 1, maps.start);
-                continue;
+            match scope.next_map(entry.map_index) {
+                Some(map_index) if map_index == entry.map_index => {}
+                Some(map_index) => {
+                    at = skip(entries, at, entry.partition, map_index);
+                    continue;
+                }
+                None => {
+                    at = skip(entries, at, entry.partition + 1, scope.maps.start);
+                    continue;
+                }
             }
             let frame = &self.frames[entry.frame as usize];
-            if frame.mark.is_committed() {
+            if !frame.mark.is_dropped() {
                 if bytes > 0 && bytes + entry.len as usize > max_bytes {
                     break;
                 }

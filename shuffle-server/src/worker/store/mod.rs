@@ -3,29 +3,34 @@
 //! # Layout
 //! - [`Store`]: the whole, with one method for each thing that is asked of a worker.
 //! - `apps`: applications → shuffles → `shard`s, and the tombstones of shuffles that were removed.
-//! - `shard`: one epoch of one shard: how far each attempt came, and a list of `table`s.
+//! - `shard`: one epoch of one shard: how far its `attempts` came, and a list of `table`s.
 //! - `memtable`: the table that takes frames, and sealed ones; `frame`: a checked frame and its blocks.
+//! - `pushes` and `copies`: how blocks come in, from writers and from other workers.
 //! - `flusher` and `flush`: which shards become segments when, and how.
 //! - [`Cursor`]: a fetch under way.
 //! - `recovery`: what is found at start; `removal`: what goes.
 //!
 //! # A push, step by step
-//! 1. [`Store::reserve`] waits for memory, in order of arrival, before the body is read.
+//! 1. [`Store::reserve`] waits for memory, fairly between applications, before the body is read.
 //! 2. [`Store::push`] finds the shard and looks whether the frame is the attempt's next (a repeat is done here), checks
-//!    every block outside of any lock, and gives the frame to the shard's memtable. A FIN must match what came.
+//!    every block outside of any lock, and gives the frame to the shard's memtable. A FIN must match what came; what
+//!    settles an attempt must match its first so many frames.
 //! 3. With [`Durability::Disk`] a FIN waits for the shard's next flush; all that come meanwhile wait for the same one.
 //!
 //! # A table's life
 //! Memtable → sealed (a fetch needs its order, or it got large) → segment (memory is short, a commit must be on disk, or
 //! the store closes). A sealed memtable and its segment have the same blocks in the same order, so a cursor goes on in
 //! one where it was in the other.
-//! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement.
+//! A flush that fails leaves the sealed memtable where it is and takes the data folder out of placement. So does one
+//! that hangs, on the folder's own thread; what it has written when it comes back is deleted.
 //!
 //! # Locks
 //! In this order: the flusher's queue, applications, shuffles, shards, a table. None is held while a block is checked,
 //! sorted, read or written. A shard's `flushing` is taken before all of them, by flushes and removals only.
 
 mod apps;
+mod attempts;
+mod copies;
 mod core;
 mod cursor;
 mod flush;
@@ -34,6 +39,7 @@ mod frame;
 mod memtable;
 mod metrics;
 mod open;
+mod pushes;
 mod recovery;
 mod removal;
 mod settings;
@@ -44,20 +50,16 @@ mod table;
 use std::{
     sync::{Arc, atomic::Ordering},
     thread::JoinHandle,
-    time::Instant,
 };
 
 use overhand_common::{
     Error, ErrorKind, Result,
-    ids::{AppId, Layout, ShardKey, WorkerId},
-    message::{Ack, Fetch, Push},
+    ids::{AppId, WorkerId},
+    message::Fetch,
 };
 use parking_lot::Mutex;
 
-use self::{
-    core::{Core, blocking, closed},
-    shard::Shard,
-};
+use self::core::{Core, blocking, closed, draining};
 pub use self::{
     cursor::{Cursor, Piece},
     frame::Slice,
@@ -65,10 +67,7 @@ pub use self::{
     settings::{Durability, Settings},
     stats::{AppStats, Description, DiskStats, ShuffleStats, Usage},
 };
-use crate::{
-    disk::Health,
-    memory::{Pool, PooledBuf},
-};
+use crate::disk::Health;
 
 /// The storage of a worker. Dropping it without [`Store::close`] is like a crash.
 pub struct Store {
@@ -83,109 +82,6 @@ impl Store {
         self.core.worker
     }
 
-    /// Waits, in order of arrival, until there is memory for a frame of `len` bytes in `blocks` blocks of `app`: the
-    /// numbers of the message's header. `Backpressure` when memory is full and no data folder can take anything,
-    /// `Closed` after [`Store::close`].
-    pub async fn reserve(&self, _app: &AppId, len: usize, blocks: u32) -> Result<PooledBuf> {
-        let core = &*self.core;
-        let charge = Pool::charge(len, blocks as usize * frame::BLOCK_OVERHEAD)?;
-        let permit = match core.pool.budget().try_acquire(charge) {
-            Some(permit) => permit,
-            None => self.wait_for_memory(charge).await?,
-        };
-        core.pool.take(len, permit)
-    }
-
-    async fn wait_for_memory(&self, charge: u32) -> Result<crate::memory::Permit> {
-        let core = &*self.core;
-        core.metrics.memory_waits.increment(1);
-        let began = Instant::now();
-        let mut stalled = core.stalled.subscribe();
-        let permit = core.pool.budget().acquire(charge);
-        let mut permit = std::pin::pin!(permit);
-        // Once polled it is counted as wanted; then the flusher is told.
-        let permit = tokio::select! {
-            biased;
-            permit = &mut permit => permit,
-            () = async { core.queue.wake() } => tokio::select! {
-                biased;
-                permit = permit => permit,
-                _ = stalled.wait_for(|stalled| *stalled) => Err(Error::new(
-                    ErrorKind::Backpressure,
-                    "memory is full and no data folder takes data: all are full or failed",
-                )),
-            },
-        };
-        core.metrics.memory_wait_seconds.record(began.elapsed().as_secs_f64());
-        permit
-    }
-
-    /// Checks and keeps a frame; `body` is exactly what followed the head, `blocks` the number in the header.
-    /// When it returns, the frame may be acknowledged.
-    pub async fn push(&self, app: &AppId, push: &Push, body: Arc<PooledBuf>, blocks: u32) -> Result<Ack> {
-        let core = &*self.core;
-        let taken = self.take(app, push, body, blocks);
-        let shard = taken.inspect_err(|_| core.metrics.refused_frames.increment(1))?;
-        if core.pressed() {
-            core.queue.wake();
-        }
-        if push.last.is_some()
-            && core.settings.durability == Durability::Disk
-            && let Some(flushed) = shard.wait_indexed(push.attempt)?
-        {
-            core.queue.push(&shard);
-            flushed.await.map_err(|_| closed())??;
-        }
-        Ok(Ack::default())
-    }
-
-    /// Finds the shard, and gives it the frame if it has not got it yet.
-    fn take(&self, app: &AppId, push: &Push, body: Arc<PooledBuf>, blocks: u32) -> Result<Arc<Shard>> {
-        let core = &*self.core;
-        let shard = self.open_shard(app, push)?;
-        if shard.has(push)? {
-            core.metrics.repeated_frames.increment(1);
-            return Ok(shard);
-        }
-        let checked = frame::check(push, push.layout.range(push.key.shard), &body, blocks)?;
-        let bytes = checked.sums.bytes;
-        // Locked until the frame is in its memtable: the flush of a close comes after it.
-        let is_closed = core.closed.read();
-        if *is_closed {
-            return Err(closed());
-        }
-        let taken = shard.take(push, body, checked, core.settings.memtable_max)?;
-        drop(is_closed);
-        if taken {
-            core.metrics.pushed_frames.increment(1);
-            core.metrics.pushed_blocks.increment(u64::from(blocks));
-            core.metrics.pushed_bytes.increment(bytes);
-            core.metrics.commits.increment(u64::from(push.last.is_some()));
-        } else {
-            core.metrics.repeated_frames.increment(1);
-        }
-        Ok(shard)
-    }
-
-    fn open_shard(&self, app: &AppId, push: &Push) -> Result<Arc<Shard>> {
-        let is_closed = self.core.closed.read();
-        if *is_closed {
-            return Err(closed());
-        }
-        let shuffle = push.key.shuffle;
-        let shard = match self.core.apps.shard_or_new(app, &push.key, push.layout) {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                if !removal::begin_anew(&self.core, app, shuffle, push.attempt.attempt)? {
-                    return Err(error);
-                }
-                self.core.apps.shard_or_new(app, &push.key, push.layout)?
-            }
-            other => other?,
-        };
-        self.core.apps.saw(app, shuffle, push.attempt.attempt);
-        Ok(shard)
-    }
-
     /// Begins a fetch. `NotFound` for a shuffle or a shard that is not here.
     pub fn fetch(&self, app: &AppId, fetch: &Fetch) -> Result<Cursor> {
         if *self.core.closed.read() {
@@ -195,33 +91,16 @@ impl Store {
         Ok(Cursor::new(self.core.clone(), fetch, tables))
     }
 
-    /// Takes blocks of any attempts of a shard's epoch, which another worker holds too: a part of a copy. `body` is whole
-    /// blocks, which are checked. What is here already may come again.
-    pub async fn adopt(&self, app: &AppId, key: &ShardKey, layout: Layout, body: PooledBuf) -> Result<()> {
-        let _ = (app, key, layout, body);
-        Err(Error::new(ErrorKind::Internal, "copies can't be taken yet"))
-    }
-
-    /// Ends a copy: when it returns, what was adopted is kept as the settings promise.
-    pub async fn adopted(&self, app: &AppId, key: &ShardKey) -> Result<()> {
-        let _ = (app, key);
-        Err(Error::new(ErrorKind::Internal, "copies can't be taken yet"))
-    }
-
-    /// Deletes what is here of a shard's epoch; no error if there is nothing. When it returns, the disk is clean.
-    pub async fn forget(&self, app: &AppId, key: &ShardKey) -> Result<()> {
-        let _ = (app, key);
-        Err(Error::new(ErrorKind::Internal, "copies can't be deleted yet"))
-    }
-
-    /// From now on refuses new data with `Broken`, or takes it again.
+    /// From now on refuses new data with `Broken`, or takes it again. What was under way is either refused or here in
+    /// full when it returns.
     pub fn set_draining(&self, draining: bool) {
+        let _nothing_is_taken = self.core.closed.write();
         self.core.draining.store(draining, Ordering::Release);
     }
 
     /// Whether new data is refused.
     pub fn is_draining(&self) -> bool {
-        self.core.draining.load(Ordering::Acquire)
+        self.core.is_draining()
     }
 
     /// Deletes a shuffle and leaves a tombstone, which refuses the attempts that are older than it; no error if it is
@@ -239,6 +118,11 @@ impl Store {
     /// The applications that have something here.
     pub fn apps(&self) -> Vec<AppId> {
         self.core.apps.ids()
+    }
+
+    /// Bytes that each application has here, in memory and on disk: for quotas, and for how far a drain has come.
+    pub fn held(&self) -> Vec<(AppId, u64)> {
+        self.core.apps.held()
     }
 
     /// Everything that there is.
@@ -274,6 +158,15 @@ impl Store {
         }
         if !self.core.folders.any_healthy() {
             return Err(Error::new(ErrorKind::Backpressure, "no data folder takes data: all are full or failed"));
+        }
+        Ok(())
+    }
+
+    /// Whether it takes new data. `Broken` while it is being drained, else as [`Store::check`].
+    pub fn takes_data(&self) -> Result<()> {
+        self.check()?;
+        if self.is_draining() {
+            return Err(draining());
         }
         Ok(())
     }
@@ -321,6 +214,7 @@ impl Store {
             for thread in threads {
                 thread.join().map_err(|_| Error::new(ErrorKind::Internal, "a background thread panicked"))?;
             }
+            core.end_folders();
             done?;
             open::mark_clean(&core)
         })
@@ -341,6 +235,7 @@ impl Drop for Store {
             // A panic was reported where it happened.
             let _ = thread.join();
         }
+        self.core.end_folders();
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     disk::{Folder, Folders, Medium, Member, Membership, RealMedium},
-    index::Index,
+    index::{Index, Update},
     memory::{Budget, Pool},
 };
 
@@ -57,9 +57,18 @@ impl Store {
             tracing::error!(folders = ?missing, "data folders of this worker were not given: their data is missing");
         }
         let recovered = recover(&folders, &indexes, &metrics)?;
-        let (apps, whole) = (recovered.apps, whole && recovered.whole);
+        let whole = whole && recovered.whole;
+        if whole {
+            recovered.take_under_way(&indexes)?;
+        }
+        let apps = recovered.apps;
         let incarnation = if whole { membership.incarnation } else { membership.incarnation + 1 };
         write_members(&folders, &membership, incarnation, false)?;
+        for index in indexes.iter().filter(|index| index.under_way().next().is_some()) {
+            let mut update = Update::default();
+            update.remove_under_way();
+            index.apply(update, false)?;
+        }
         folders.iter().for_each(|folder| folder.probe());
         let worker = WorkerId { id: membership.worker, incarnation };
         let found = apps.len();
@@ -91,6 +100,20 @@ impl Store {
 
 /// Everything is flushed: makes it durable, and says so in the data folders.
 pub fn mark_clean(core: &Core) -> Result<()> {
+    if let Some(folder) = core.folders.all().iter().find(|folder| folder.is_stalled()) {
+        let text = format!("the data folder {} hangs, so it can't be closed cleanly", folder.path().display());
+        return Err(Error::new(ErrorKind::Backpressure, text));
+    }
+    let mut under_way = Update::default();
+    for shard in core.apps.shards() {
+        for (attempt, after) in shard.under_way() {
+            under_way.add_under_way(&shard.app, &shard.key, shard.layout, &attempt, &after);
+        }
+    }
+    // Any folder will do: a start is clean only if all of them are there.
+    if !under_way.is_empty() {
+        core.indexes[0].apply(under_way, false)?;
+    }
     for (folder, index) in core.folders.all().iter().zip(&core.indexes) {
         index.sync()?;
         folder.sync_all().map_err(|error| unwritable(folder, &error))?;

@@ -37,6 +37,24 @@ pub struct Recovered {
     pub whole: bool,
 }
 
+impl Recovered {
+    /// Takes in the attempts that were under way at a clean close. After any other, some of their frames may be gone.
+    pub fn take_under_way(&self, indexes: &[Index]) -> Result<()> {
+        for index in indexes {
+            for attempt in index.under_way() {
+                let (app, key, layout, attempt, after) = attempt?;
+                match self.apps.shard_or_new(&app, &key, layout) {
+                    Ok(shard) => shard.recover_progress(attempt, after),
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    Err(error) => return Err(error),
+                }
+                self.apps.saw(&app, key.shuffle, attempt.attempt);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Reads indexes and data folders.
 pub fn recover(folders: &[Arc<Folder>], indexes: &[Index], metrics: &Metrics) -> Result<Recovered> {
     let apps = Apps::default();

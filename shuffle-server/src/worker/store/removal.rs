@@ -1,4 +1,4 @@
-//! Deleting shuffles and applications.
+//! Deleting shuffles and applications, and what other deletions share.
 
 use std::{fs, io, path::Path, sync::Arc, sync::atomic::Ordering};
 
@@ -20,7 +20,7 @@ pub async fn remove_shuffle(core: &Arc<Core>, app: &AppId, number: u32) -> Resul
     let (newer_from, found, shuffle) = core.apps.strike(app, number, 0);
     let doomed: Vec<_> = shuffle.into_iter().collect();
     let indexed = is_indexed(&doomed);
-    let remains = Remains::of(doomed);
+    let remains = Remains::of_shuffles(doomed);
     core.metrics.removed_shuffles.increment(u64::from(!remains.shards.is_empty()));
     found.indexed.store(true, Ordering::Release);
     let (core, app) = (core.clone(), app.clone());
@@ -54,7 +54,7 @@ pub fn begin_anew(core: &Core, app: &AppId, number: u32, attempt: u64) -> Result
 pub async fn remove_app(core: &Arc<Core>, app: &AppId) -> Result<()> {
     let Some((found, shuffles)) = core.apps.take(app) else { return Ok(()) };
     let indexed = found.indexed.load(Ordering::Acquire) || is_indexed(&shuffles);
-    let remains = Remains::of(shuffles);
+    let remains = Remains::of_shuffles(shuffles);
     let (core, app) = (core.clone(), app.clone());
     blocking(move || {
         let done = remains.clear(&core, &app, |updates| {
@@ -77,16 +77,19 @@ fn is_indexed(shuffles: &[Arc<Shuffle>]) -> bool {
     shuffles.iter().any(|shuffle| shuffle.is_indexed())
 }
 
-/// What is left of shuffles whose memory was freed: what indexes and data folders have of them.
-struct Remains {
+/// What is left of shards whose memory was freed: what indexes and data folders have of them.
+pub struct Remains {
     shards: Vec<Arc<Shard>>,
     tables: Vec<TableState>,
 }
 
 impl Remains {
-    /// Takes the shuffles apart, and frees their memory at once.
-    fn of(shuffles: Vec<Arc<Shuffle>>) -> Self {
-        let shards: Vec<Arc<Shard>> = shuffles.iter().flat_map(|shuffle| shuffle.take()).collect();
+    fn of_shuffles(shuffles: Vec<Arc<Shuffle>>) -> Self {
+        Self::of(shuffles.iter().flat_map(|shuffle| shuffle.take()).collect())
+    }
+
+    /// Takes apart shards that nobody finds any more, and frees their memory at once.
+    pub fn of(shards: Vec<Arc<Shard>>) -> Self {
         let tables = shards.iter().flat_map(|shard| shard.remove());
         let on_disk = |table: &TableState| matches!(table, TableState::Segment(_) | TableState::Lost(_));
         let tables = tables.filter(on_disk).collect();
@@ -96,7 +99,7 @@ impl Remains {
     /// Deletes index records, then files: a crash between the two leaves files that the next start takes back in, and
     /// that go when their application does.
     /// `more` is what else changes in the indexes, one update for each data folder.
-    fn clear(self, core: &Core, app: &AppId, more: impl FnOnce(&mut [Update])) -> Result<()> {
+    pub fn clear(self, core: &Core, app: &AppId, more: impl FnOnce(&mut [Update])) -> Result<()> {
         for shard in &self.shards {
             // A flush that was under way is over, and has deleted its own, when this lock is there.
             drop(shard.flushing.lock());

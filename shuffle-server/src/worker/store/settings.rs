@@ -30,10 +30,15 @@ pub struct Settings {
     pub durability: Durability,
     /// Bytes that are left free on each data folder's file system.
     pub disk_reserve: u64,
+    /// Bytes of a shard's epoch, in memory and on disk, beyond which its writers are told to go on in a new epoch; 0:
+    /// they never are.
+    pub split_size: u64,
     /// Threads that write segments.
     pub flush_threads: usize,
     /// How often the data folders are probed for free space and, after a failure, for being writable again.
     pub probe_interval: Duration,
+    /// How long one step of writing to a data folder may take before the folder is taken out of placement.
+    pub stall_timeout: Duration,
 }
 
 impl Settings {
@@ -47,8 +52,10 @@ impl Settings {
             memtable_max: (256 << 20).min(memory_budget / 4),
             durability: Durability::Memory,
             disk_reserve: 1 << 30,
+            split_size: 2 << 30,
             flush_threads: 2,
             probe_interval: Duration::from_secs(5),
+            stall_timeout: Duration::from_secs(10),
         }
     }
 }

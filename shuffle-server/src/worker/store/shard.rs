@@ -1,7 +1,6 @@
 //! One shard's epoch: its attempts and its tables.
 
 use std::{
-    collections::HashMap,
     ops::Range,
     sync::{
         Arc,
@@ -19,6 +18,7 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::oneshot;
 
 use super::{
+    attempts::Attempts,
     frame::{Checked, Frame, Mark},
     memtable::{Memtable, Sealed},
     stats::ShuffleStats,
@@ -44,25 +44,19 @@ pub struct Shard {
     pub flushing: Mutex<()>,
     /// Bytes of the memory budget that its memtables hold.
     memory: AtomicU64,
+    /// Bytes that it holds, in memory and on disk.
+    held: AtomicU64,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    attempts: HashMap<Attempt, Progress>,
+    attempts: Attempts,
     memtable: Memtable,
     tables: Vec<Arc<Table>>,
     /// Commits that no index has yet.
     commits: Vec<(Attempt, Fin)>,
     waiters: Vec<oneshot::Sender<Result<()>>>,
-}
-
-/// How far an attempt came.
-struct Progress {
-    sums: Fin,
-    mark: Arc<Mark>,
-    /// Whether an index has its commit.
-    indexed: bool,
 }
 
 /// What a flush writes.
@@ -89,6 +83,7 @@ impl Shard {
             indexed,
             flushing: Mutex::new(()),
             memory: AtomicU64::new(0),
+            held: AtomicU64::new(0),
             state: Mutex::new(State::default()),
         }
     }
@@ -98,6 +93,16 @@ impl Shard {
         self.memory.load(Ordering::Acquire)
     }
 
+    /// Whether an index may have records of its shuffle.
+    pub fn is_indexed(&self) -> bool {
+        self.indexed.load(Ordering::Acquire)
+    }
+
+    /// Bytes that it holds, in memory and on disk.
+    pub fn held(&self) -> u64 {
+        self.held.load(Ordering::Acquire)
+    }
+
     /// Whose blocks a segment of it with `number` holds.
     pub fn identity(&self, number: u64) -> Identity {
         Identity { app: self.app.clone(), key: self.key, layout: self.layout, number }
@@ -105,58 +110,75 @@ impl Shard {
 
     /// Whether a frame is there already: looked up before its blocks are checked. Refuses one that can't be taken.
     pub fn has(&self, push: &Push) -> Result<bool> {
-        self.lock()?.has(push)
+        self.lock()?.attempts.has(push)
     }
 
     /// Takes a frame whose blocks were checked; false if it is there already. A FIN that does not match what is here
     /// drops the attempt. A memtable that holds `memtable_max` bytes or more of memory is sealed.
     pub fn take(&self, push: &Push, body: Arc<PooledBuf>, checked: Checked, memtable_max: u64) -> Result<bool> {
         let mut state = self.lock()?;
-        if state.has(push)? {
+        if state.attempts.has(push)? {
             return Ok(false);
         }
-        let progress = state.attempts.entry(push.attempt).or_insert_with(Progress::new);
-        let sums = join(&progress.sums, &checked.sums);
-        if let Some(last) = push.last
-            && *last.fin() != sums
-        {
-            progress.mark.drop_attempt();
-            self.account(&mut state, Memtable::purge);
-            let text = format!(
-                "{} {}: its last frame says {last:?}, {sums:?} came: the attempt is dropped",
-                push.key, push.attempt
-            );
-            return Err(Error::new(ErrorKind::Invalid, text));
+        let counted = state.attempts.count(push, &checked.sums);
+        let mark = counted.inspect_err(|_| self.account(&mut state, Memtable::purge))?;
+        if let Some(last) = &push.last {
+            state.commits.push((push.attempt, *last.fin()));
         }
-        progress.sums = sums;
-        let mark = progress.mark.clone();
+        self.add(&mut state, body, mark, checked, memtable_max);
+        Ok(true)
+    }
+
+    /// Commits an attempt of which the frames count that `fin` says; false if that was done before.
+    pub fn settle(&self, push: &Push, fin: &Fin) -> Result<bool> {
+        let mut state = self.lock()?;
+        let new = state.attempts.settle(push, fin)?;
+        if new {
+            state.commits.push((push.attempt, *fin));
+        }
+        Ok(new)
+    }
+
+    /// Takes blocks of any attempts, which were checked. What is known of attempts stays as it is.
+    pub fn adopt(&self, body: Arc<PooledBuf>, checked: Checked, memtable_max: u64) -> Result<()> {
+        let mark = Arc::new(Mark::default());
+        mark.commit();
+        self.add(&mut *self.lock()?, body, mark, checked, memtable_max);
+        Ok(())
+    }
+
+    /// Seals the memtable, if there is anything in it.
+    pub fn seal(&self) {
+        let mut state = self.state.lock();
+        if !state.memtable.is_empty() {
+            state.seal();
+        }
+    }
+
+    fn add(&self, state: &mut State, body: Arc<PooledBuf>, mark: Arc<Mark>, checked: Checked, memtable_max: u64) {
         if !checked.entries.is_empty() {
-            let frame = Frame { body, mark: mark.clone() };
-            self.account(&mut state, |memtable| memtable.add(frame, checked));
-        }
-        if push.last.is_some() {
-            mark.commit();
-            state.commits.push((push.attempt, sums));
+            let frame = Frame { body, mark };
+            self.account(state, |memtable| memtable.add(frame, checked));
         }
         if state.memtable.totals().charge >= memtable_max {
             state.seal();
         }
-        Ok(true)
     }
 
-    /// Changes the memtable and keeps count of its memory.
+    /// Changes the memtable and keeps count of its memory and its bytes.
     fn account(&self, state: &mut State, change: impl FnOnce(&mut Memtable)) {
-        let before = state.memtable.totals().charge;
+        let before = state.memtable.totals();
         change(&mut state.memtable);
-        let after = state.memtable.totals().charge;
-        // Wraps around when it shrinks, as it should.
-        self.memory.fetch_add(after.wrapping_sub(before), Ordering::AcqRel);
+        let after = state.memtable.totals();
+        // Both wrap around when it shrinks, as they should.
+        self.memory.fetch_add(after.charge.wrapping_sub(before.charge), Ordering::AcqRel);
+        self.held.fetch_add(after.bytes.wrapping_sub(before.bytes), Ordering::AcqRel);
     }
 
     /// Waits for the next flush, or for nothing if the commit of `attempt` is in an index already.
     pub fn wait_indexed(&self, attempt: Attempt) -> Result<Option<oneshot::Receiver<Result<()>>>> {
         let mut state = self.lock()?;
-        if state.attempts.get(&attempt).is_some_and(|progress| progress.indexed) {
+        if state.attempts.is_indexed(attempt) {
             return Ok(None);
         }
         let (done, wait) = oneshot::channel();
@@ -218,8 +240,10 @@ impl Shard {
         if self.removed.load(Ordering::Acquire) {
             return false;
         }
+        let written = segment.as_ref().map_or(0, |segment| segment.extent.len);
         table.set(segment.map_or(TableState::Empty, TableState::Segment));
         self.memory.fetch_sub(sealed.totals().charge, Ordering::AcqRel);
+        self.held.fetch_add(written.wrapping_sub(sealed.totals().bytes), Ordering::AcqRel);
         drop(state);
         true
     }
@@ -227,27 +251,34 @@ impl Shard {
     /// An index has these commits.
     pub fn commits_indexed(&self, commits: &[(Attempt, Fin)]) {
         let mut state = self.state.lock();
-        for (attempt, _) in commits {
-            if let Some(progress) = state.attempts.get_mut(attempt) {
-                progress.indexed = true;
-            }
-        }
+        commits.iter().for_each(|(attempt, _)| state.attempts.indexed(attempt));
     }
 
     /// No index could be given these commits: the next flush has them again.
-    pub fn commits_not_indexed(&self, commits: Vec<(Attempt, Fin)>) {
+    pub fn commits_not_indexed(&self, commits: &[(Attempt, Fin)]) {
         self.state.lock().commits.extend(commits);
     }
 
     /// A commit that was found in an index.
     pub fn recover_commit(&self, attempt: Attempt, sums: Fin) {
-        let mark = Arc::new(Mark::default());
-        mark.commit();
-        self.state.lock().attempts.insert(attempt, Progress { sums, mark, indexed: true });
+        self.state.lock().attempts.recover_commit(attempt, sums);
+    }
+
+    /// An attempt that was under way at a clean close, with the sums after each of its frames.
+    pub fn recover_progress(&self, attempt: Attempt, after: Vec<Fin>) {
+        self.state.lock().attempts.recover_progress(attempt, after);
+    }
+
+    /// The attempts that are under way, with the sums after each of their frames.
+    pub fn under_way(&self) -> Vec<(Attempt, Vec<Fin>)> {
+        self.state.lock().attempts.under_way().map(|(attempt, after)| (attempt, after.to_vec())).collect()
     }
 
     /// A segment that was found, whole or lost.
     pub fn recover_table(&self, state: TableState) {
+        if let TableState::Segment(segment) = &state {
+            self.held.fetch_add(segment.extent.len, Ordering::AcqRel);
+        }
         self.state.lock().tables.push(Table::new(state));
     }
 
@@ -257,6 +288,7 @@ impl Shard {
         let mut state = self.state.lock();
         self.removed.store(true, Ordering::Release);
         self.memory.store(0, Ordering::Release);
+        self.held.store(0, Ordering::Release);
         let State { tables, waiters, .. } = std::mem::take(&mut *state);
         drop(state);
         for waiter in waiters {
@@ -285,7 +317,7 @@ impl Shard {
                 TableState::Lost(_) | TableState::Empty | TableState::Removed => {}
             }
         }
-        stats.commits += state.attempts.values().filter(|progress| progress.mark.is_committed()).count() as u64;
+        stats.commits += state.attempts.commits();
     }
 
     fn lock(&self) -> Result<MutexGuard<'_, State>> {
@@ -297,59 +329,18 @@ impl Shard {
     }
 
     fn gone(&self) -> Error {
-        removed(self.key.shuffle)
-    }
-}
-
-impl Progress {
-    fn new() -> Self {
-        Self { sums: Fin::default(), mark: Arc::new(Mark::default()), indexed: false }
+        removed(self.key)
     }
 }
 
 impl State {
-    fn has(&self, push: &Push) -> Result<bool> {
-        let refused = |kind, what: String| {
-            Err(Error::new(kind, format!("{} {} frame {}: {what}", push.key, push.attempt, push.frame)))
-        };
-        let Some(progress) = self.attempts.get(&push.attempt) else {
-            if push.frame == 0 {
-                return Ok(false);
-            }
-            return refused(ErrorKind::Retry, "it is the first that came; frame 0 is expected".into());
-        };
-        if progress.mark.is_dropped() {
-            return refused(ErrorKind::Invalid, "the attempt was dropped, because its last frame did not match".into());
-        }
-        let next = progress.sums.frames;
-        if push.frame < next {
-            return Ok(true);
-        }
-        if progress.mark.is_committed() {
-            return refused(ErrorKind::Invalid, format!("the attempt was committed with {next} frames"));
-        }
-        if push.frame > next {
-            return refused(ErrorKind::Retry, format!("it came too early; frame {next} is expected"));
-        }
-        Ok(false)
-    }
-
     fn seal(&mut self) {
         let sealed = Arc::new(self.memtable.seal());
         self.tables.push(Table::new(TableState::Memory(sealed)));
     }
 }
 
-/// The error for what was removed.
-pub fn removed(shuffle: u32) -> Error {
-    Error::new(ErrorKind::NotFound, format!("shuffle {shuffle} was removed"))
-}
-
-fn join(a: &Fin, b: &Fin) -> Fin {
-    Fin {
-        frames: a.frames + b.frames,
-        blocks: a.blocks + b.blocks,
-        bytes: a.bytes + b.bytes,
-        crc_xor: a.crc_xor ^ b.crc_xor,
-    }
+/// The error for what was removed: a shuffle, or what is here of a shard's epoch.
+pub fn removed(what: impl std::fmt::Display) -> Error {
+    Error::new(ErrorKind::NotFound, format!("{what} was removed"))
 }

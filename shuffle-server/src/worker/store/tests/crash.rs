@@ -70,7 +70,8 @@ async fn after_a_crash_what_was_committed_to_disk_is_served_under_a_new_incarnat
         writer.await.expect("acknowledged");
     }
     // Two more are without a FIN, one in memory and one in a segment: nobody was promised anything.
-    Writer::new(30, 30).frame(&[(0, 0, 3000)], false).to(&store).await.expect("taken");
+    let mut under_way = Writer::new(30, 30);
+    under_way.frame(&[(0, 0, 3000)], false).to(&store).await.expect("taken");
     flush(&store).await;
     Writer::new(31, 31).frame(&[(0, 0, 3000)], false).to(&store).await.expect("taken");
     drop(store);
@@ -80,6 +81,29 @@ async fn after_a_crash_what_was_committed_to_disk_is_served_under_a_new_incarnat
     let found = read_all(&store).await;
     assert_eq!(found.iter().filter(|position| position.attempt < 20).count(), 40);
     assert_eq!(store.describe().apps[0].shuffles[0].commits, 20);
+    let settled = under_way.settle(1).to(&store).await;
+    assert_eq!(settled.expect_err("not counted").kind(), ErrorKind::DataLost);
+    let next = under_way.frame(&[(0, 1, 3000)], true).to(&store).await;
+    assert_eq!(next.expect_err("frame 0 is expected").kind(), ErrorKind::Retry);
+}
+
+#[tokio::test]
+async fn after_a_clean_restart_attempts_go_on_where_they_were() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 32 << 20));
+    let (mut ends, mut settles) = (Writer::new(0, 1), Writer::new(1, 2));
+    for seq in 0..3 {
+        ends.frame(&[(0, seq, 3000)], false).to(&store).await.expect("taken");
+        settles.frame(&[(0, seq, 3000)], false).to(&store).await.expect("taken");
+    }
+    store.close().await.expect("closed");
+    drop(store);
+    let store = open(settings(dir.path(), 32 << 20));
+    ends.frame(&[(0, 3, 3000)], true).to(&store).await.expect("it is the next");
+    settles.settle(2).to(&store).await.expect("its frames are here");
+    assert_eq!(read_all(&store).await.len(), 7);
+    assert_eq!(store.describe().apps[0].shuffles[0].commits, 2);
+    assert!(store.core.indexes.iter().all(|index| index.under_way().count() == 0), "that holds for one start");
 }
 
 #[tokio::test]

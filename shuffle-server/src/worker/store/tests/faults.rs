@@ -1,94 +1,12 @@
-use std::{
-    collections::HashMap,
-    fs::File,
-    io::{self, IoSlice},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, time::Duration};
 
 use overhand_common::ErrorKind;
-use parking_lot::Mutex;
 
-use super::support::*;
-use crate::{
-    disk::{Medium, RealMedium, Space},
-    worker::store::{Durability, Settings, Store},
+use super::{
+    medium::{Fault, Two, fill, two},
+    support::*,
 };
-
-/// A medium whose folders can be told to be full or to fail writes.
-#[derive(Default)]
-struct Faulty {
-    faults: Mutex<HashMap<PathBuf, Fault>>,
-}
-
-#[derive(Clone, Copy)]
-enum Fault {
-    /// Files can't be made.
-    Create,
-    /// So much is free.
-    Free(u64),
-}
-
-impl Faulty {
-    fn set(&self, folder: &Path, fault: Option<Fault>) {
-        let mut faults = self.faults.lock();
-        match fault {
-            Some(fault) => faults.insert(folder.to_owned(), fault),
-            None => faults.remove(folder),
-        };
-    }
-
-    fn of(&self, path: &Path) -> Option<Fault> {
-        self.faults.lock().iter().find(|(folder, _)| path.starts_with(folder)).map(|(_, fault)| *fault)
-    }
-}
-
-impl Medium for Faulty {
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        match self.of(path) {
-            Some(Fault::Free(free)) => Ok(Space { free, total: u64::MAX }),
-            _ => RealMedium.space(path),
-        }
-    }
-
-    fn create(&self, path: &Path) -> io::Result<File> {
-        match self.of(path) {
-            Some(Fault::Create) => Err(io::Error::from_raw_os_error(5)),
-            _ => RealMedium.create(path),
-        }
-    }
-
-    fn write(&self, file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        // A part of what is asked, as a file system may do.
-        RealMedium.write(file, &slices[..slices.len().div_ceil(2)])
-    }
-
-    fn sync(&self, file: &File) -> io::Result<()> {
-        RealMedium.sync(file)
-    }
-}
-
-struct Two {
-    dirs: [tempfile::TempDir; 2],
-    medium: Arc<Faulty>,
-    store: Arc<Store>,
-}
-
-fn two(change: impl FnOnce(Settings) -> Settings) -> Two {
-    let dirs = [tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir")];
-    let medium = Arc::new(Faulty::default());
-    let data_dirs = dirs.iter().map(|dir| dir.path().to_owned()).collect();
-    let settings = Settings { data_dirs, ..settings(dirs[0].path(), 4 << 20) };
-    let store = Store::open_on(medium.clone(), change(settings), metrics()).expect("opens");
-    Two { dirs, medium, store }
-}
-
-async fn fill(store: &Store, maps: std::ops::Range<u32>) {
-    for map in maps {
-        write(store, map, u64::from(map), &[(0, 0, 300_000), (3, 0, 300_000)]).await;
-    }
-}
+use crate::worker::store::{Durability, Settings};
 
 #[tokio::test]
 async fn both_folders_take_segments() {

@@ -6,7 +6,7 @@ use overhand_common::{
     Result,
     block::{Block, Codec, Flags, HEADER_LEN, Header},
     ids::{AppId, Attempt, Layout, ShardKey},
-    message::{Fetch, Fin, Last, Push},
+    message::{Ack, Fetch, Fin, Last, Push},
 };
 
 use crate::{
@@ -61,6 +61,8 @@ pub struct Writer {
     pub layout: Layout,
     pub attempt: Attempt,
     pub sums: Fin,
+    /// The sums after each frame.
+    pub after: Vec<Fin>,
 }
 
 /// A frame ready to be pushed, as often as one likes.
@@ -73,7 +75,8 @@ pub struct Sent {
 
 impl Writer {
     pub fn new(map_index: u32, attempt: u64) -> Self {
-        Self { key: KEY, layout: layout(), attempt: Attempt { map_index, attempt }, sums: Fin::default() }
+        let attempt = Attempt { map_index, attempt };
+        Self { key: KEY, layout: layout(), attempt, sums: Fin::default(), after: vec![] }
     }
 
     /// The next frame: a block for each (partition, sequence number, payload length).
@@ -87,18 +90,31 @@ impl Writer {
             self.sums.bytes += block.len() as u64;
             self.sums.crc_xor ^= Block::split(block).expect("sealed").0.crc;
         }
+        self.after.push(self.sums);
         let last = fin.then_some(Last::Whole(self.sums));
         let (key, layout, attempt) = (self.key, self.layout, self.attempt);
         let push = Push { key, layout, attempt, frame, last, chain: vec![] };
         Sent { push, body: blocks.concat(), blocks: blocks.len() as u32 }
     }
+
+    /// What settles the attempt at its first `frames` frames.
+    pub fn settle(&self, frames: u32) -> Sent {
+        let last = Some(Last::Settled(self.after[frames as usize - 1]));
+        let (key, layout, attempt) = (self.key, self.layout, self.attempt);
+        let push = Push { key, layout, attempt, frame: frames, last, chain: vec![] };
+        Sent { push, body: vec![], blocks: 0 }
+    }
 }
 
 impl Sent {
     pub async fn to(&self, store: &Store) -> Result<()> {
+        self.acknowledged(store).await.map(drop)
+    }
+
+    pub async fn acknowledged(&self, store: &Store) -> Result<Ack> {
         let mut body = store.reserve(&app(), self.body.len(), self.blocks).await?;
         body.copy_from_slice(&self.body);
-        store.push(&app(), &self.push, Arc::new(body), self.blocks).await.map(drop)
+        store.push(&app(), &self.push, Arc::new(body), self.blocks).await
     }
 }
 

@@ -1,0 +1,146 @@
+//! Copies of what other workers hold.
+
+use std::path::Path;
+
+use overhand_common::{ErrorKind, Result, ids::Attempt};
+
+use super::support::*;
+use crate::worker::store::{Durability, Settings, Store};
+
+async fn adopt(store: &Store, body: &[u8]) -> Result<()> {
+    // Who reads a copy off the network does not know how many blocks are in it.
+    let mut held = store.reserve(&app(), body.len(), 0).await?;
+    held.copy_from_slice(body);
+    store.adopt(&app(), &KEY, layout(), held).await
+}
+
+/// Blocks of three attempts, as they may come in a piece.
+fn mixed() -> Vec<u8> {
+    let of = |map_index, partition, seq| {
+        block(partition, Attempt { map_index, attempt: u64::from(map_index) + 10 }, seq, 500)
+    };
+    [of(0, 0, 0), of(1, 0, 0), of(1, 3, 1), of(2, 9, 0)].concat()
+}
+
+fn on_disk(dir: &Path) -> Settings {
+    Settings { durability: Durability::Disk, ..settings(dir, 16 << 20) }
+}
+
+#[tokio::test]
+async fn a_copy_is_served_and_may_come_twice() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    adopt(&store, &mixed()).await.expect("taken");
+    store.adopted(&app(), &KEY).await.expect("kept");
+    assert_eq!(read_all(&store).await.len(), 4);
+    adopt(&store, &mixed()).await.expect("taken again");
+    store.adopted(&app(), &KEY).await.expect("kept");
+    assert_eq!(read(&store, 0..16, 0..100).await.expect("readable").len(), 4);
+    assert!(store.held() == [(app(), 8 * 540)] && store.usage().disk_used == 0);
+}
+
+#[tokio::test]
+async fn a_copy_is_paid_for_with_all_its_blocks() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    let attempt = Attempt { map_index: 0, attempt: 1 };
+    let small: Vec<u8> = (0..1000).flat_map(|seq| block(0, attempt, seq, 0)).collect();
+    adopt(&store, &small).await.expect("taken");
+    let frame = Sent { push: Writer::new(1, 2).frame(&[], true).push, body: small, blocks: 1000 };
+    let paid = store.reserve(&app(), frame.body.len(), frame.blocks).await.expect("there").charge();
+    assert_eq!(store.usage().memory_used, paid);
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_refused_and_nothing_of_it_kept() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    let (mut flipped, mut cut) = (mixed(), mixed());
+    flipped[100] ^= 1;
+    cut.pop();
+    let elsewhere = block(99, Attempt { map_index: 0, attempt: 1 }, 0, 10);
+    for bad in [flipped, cut, elsewhere, b"no block".to_vec()] {
+        assert_eq!(adopt(&store, &bad).await.expect_err("damaged").kind(), ErrorKind::DataLost);
+    }
+    assert_eq!((store.usage().memory_used, store.apps()), (0, vec![]));
+    store.adopted(&app(), &KEY).await.expect("a copy of nothing is none");
+}
+
+#[tokio::test]
+async fn a_copy_does_not_disturb_attempts_that_are_written() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    let mut writer = Writer::new(0, 10);
+    let frames = [writer.frame(&[(0, 0, 500)], false), writer.frame(&[(0, 1, 500)], true)];
+    frames[0].to(&store).await.expect("taken");
+    adopt(&store, &mixed()).await.expect("taken");
+    frames[1].to(&store).await.expect("it is the next");
+    let mut copied = Writer::new(1, 11);
+    copied.frame(&[(0, 0, 500)], false);
+    let unknown = copied.frame(&[(3, 1, 500)], true).to(&store).await;
+    assert_eq!(unknown.expect_err("only its blocks are here").kind(), ErrorKind::Retry);
+    assert_eq!(read(&store, 0..16, 0..100).await.expect("readable").len(), 5);
+}
+
+#[tokio::test]
+async fn a_copy_on_disk_survives_a_crash() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(on_disk(dir.path()));
+    adopt(&store, &mixed()).await.expect("taken");
+    store.adopted(&app(), &KEY).await.expect("kept");
+    assert_eq!(store.usage().memory_used, 0);
+    drop(store);
+    let store = open(on_disk(dir.path()));
+    assert_eq!(read_all(&store).await.len(), 4);
+}
+
+#[tokio::test]
+async fn a_copy_of_a_removed_shuffle_is_refused_and_one_that_was_copied_stays_removed() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    adopt(&store, &mixed()).await.expect("taken");
+    store.remove_shuffle(&app(), 1).await.expect("removed");
+    assert_eq!(adopt(&store, &mixed()).await.expect_err("removed").kind(), ErrorKind::NotFound);
+    let late = Writer::new(1, 11).frame(&[(0, 0, 500)], true);
+    assert_eq!(late.to(&store).await.expect_err("late").kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn what_is_forgotten_is_gone_from_memory_disk_and_index_and_its_neighbours_are_not() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    let mut neighbour = Writer::new(0, 1);
+    neighbour.key.epoch = 1;
+    let kept = neighbour.frame(&[(0, 0, 5000)], true);
+    for map in 0..3 {
+        write(&store, map, u64::from(map), &[(0, 0, 5000), (1, 0, 5000)]).await;
+        if map == 1 {
+            kept.to(&store).await.expect("taken");
+            flush(&store).await;
+        }
+    }
+    let mut cursor = store.fetch(&app(), &fetch(KEY, 0..16, 0..100)).expect("there");
+    let piece = cursor.next(1).await.expect("readable").expect("a block");
+    store.forget(&app(), &KEY).await.expect("forgotten");
+    store.forget(&app(), &KEY).await.expect("nothing to do");
+    assert_eq!(cursor.next(1).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    drop((piece, cursor));
+    assert_eq!(read(&store, 0..16, 0..100).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!((segment_files(dir.path()).len(), store.usage().memory_used), (1, 0));
+    assert_eq!(store.held(), [(app(), store.usage().disk_used)]);
+    let index = &store.core.indexes[0];
+    assert_eq!((index.segments().count(), index.commits().count()), (1, 1));
+    let left = drain(&mut store.fetch(&app(), &fetch(neighbour.key, 0..16, 0..100)).expect("there"), 1 << 20).await;
+    assert_eq!(left.expect("readable").len(), 1);
+    // There is no tombstone: it may come again.
+    adopt(&store, &mixed()).await.expect("taken");
+    assert_eq!(read_all(&store).await.len(), 4);
+}
+
+#[tokio::test]
+async fn forgetting_what_never_came_is_no_error() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    store.forget(&app(), &KEY).await.expect("nothing to do");
+    assert!(store.apps().is_empty());
+}
