@@ -116,7 +116,8 @@ impl State {
         self.work.barred.retain(|_, until| *until > now);
         for (shuffle, shards) in self.to_leave(now) {
             if let Err(error) = self.open(shuffle, &shards, &[], now) {
-                tracing::warn!(shuffle, %error, "shards can't be moved off workers that leave");
+                // It is tried again with every change of the view, until a worker comes.
+                tracing::debug!(shuffle, %error, "shards can't be moved off workers that leave");
             }
         }
         let mut changed = BTreeSet::new();
