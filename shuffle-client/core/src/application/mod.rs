@@ -107,7 +107,7 @@ impl Application {
     ///
     /// # Errors
     /// `NotFound` if there is no such shuffle (any more) or no worker that takes new data; `Backpressure` if all that
-    /// are left failed lately: ask again in a second; `Invalid` if `trouble` names a shard or an epoch that was never
+    /// are left failed again and again; `Invalid` if `trouble` names a shard or an epoch that was never
     /// there.
     pub fn ask(&self, shuffle: u32, trouble: &Trouble) -> Result<Placement> {
         let known = self.shared.state.lock().trouble(shuffle, trouble, Instant::now()).cloned();

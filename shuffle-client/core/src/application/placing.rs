@@ -47,16 +47,20 @@ pub(super) struct Fit<'a> {
 }
 
 impl<'a> Fit<'a> {
-    /// Those of `cluster` that have all of `tags`, are not draining and that nobody complained about; if there are none,
-    /// silent ones, and if there are none either, the one that was not complained about for longest: with any luck it is
+    /// Those of `cluster` that have all of `tags`, are not draining, have room and that nobody complained about; if there are
+    /// none, silent ones, and if there are none either, the one that was not complained about for longest: with any luck it is
     /// well again, and it alone is more likely to be than it and another.
     ///
     /// # Errors
     /// `NotFound` if there is none at all.
     pub(super) fn find(cluster: &'a Cluster, suspects: &Suspects, tags: &[String], now: Instant) -> Result<Self> {
         let takes = |worker: &&Worker| !worker.draining && tags.iter().all(|tag| worker.tags.contains(tag));
-        let (suspected, good): (Vec<_>, Vec<_>) =
+        let (suspected, mut good): (Vec<_>, Vec<_>) =
             cluster.alive().filter(takes).partition(|worker| suspects.last(&worker.place.worker, now).is_some());
+        // One with no room on any disk takes nothing, unless nobody says how much room there is.
+        if good.iter().any(|worker| worker.disk_free > 0) {
+            good.retain(|worker| worker.disk_free > 0);
+        }
         if !good.is_empty() {
             return Ok(Self { workers: good, suspect: false });
         }

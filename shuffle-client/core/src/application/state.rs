@@ -28,8 +28,10 @@ use super::{
 };
 use crate::{Epoch, Error, ErrorKind, Layout, Place, Result, Trouble, WorkerId};
 
-/// Where only suspects are left, a shuffle moves to one of them once in this time.
-const LAST_RESORT_EVERY: Duration = Duration::from_secs(1);
+/// Where only suspects are left, a shuffle moves to one of them at most so often in [`LAST_RESORTS_WITHIN`]. Writers rest
+/// longer and longer between such tries; this bounds what many of them do together.
+const LAST_RESORTS: u32 = 100;
+const LAST_RESORTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a driver knows.
 #[derive(Debug)]
@@ -58,8 +60,8 @@ pub(super) struct Shuffle {
     pub(super) shards: Vec<Vec<Epoch>>,
     /// Every worker that may hold something of it.
     pub(super) ever: HashMap<Uuid, Place>,
-    /// When an epoch was last opened on a suspect, for want of others.
-    last_resort: Option<Instant>,
+    /// Since when how often it moved to a suspect, for want of others.
+    last_resorts: Option<(Instant, u32)>,
 }
 
 impl Shuffle {
@@ -138,7 +140,7 @@ impl State {
         };
         let born = self.next_version();
         let shards = vec![vec![]; layout.shards() as usize];
-        let new = Shuffle { born, version: born, layout, shards, ever: HashMap::new(), last_resort: None };
+        let new = Shuffle { born, version: born, layout, shards, ever: HashMap::new(), last_resorts: None };
         self.shuffles.insert(shuffle, new);
         let shards: Vec<_> = (0..layout.shards()).collect();
         self.open(shuffle, &shards, &[], now)?;
@@ -203,13 +205,13 @@ impl State {
         self.suspects.add(suspect, now);
         let known = self.get(shuffle)?;
         let shards = known.shards_with(|member| *member == suspect);
-        let resort = known.last_resort.is_some_and(|at| now.duration_since(at) < LAST_RESORT_EVERY);
-        let fit = Fit::find(&self.cluster, &self.suspects, &self.tags, now)?;
-        let last_resort = fit.suspect;
-        if last_resort && resort {
+        let recent = known.last_resorts.filter(|(since, _)| now.duration_since(*since) < LAST_RESORTS_WITHIN);
+        let (since, resorts) = recent.unwrap_or((now, 0));
+        let last_resort = Fit::find(&self.cluster, &self.suspects, &self.tags, now)?.suspect;
+        if last_resort && resorts == LAST_RESORTS {
             let text = format!(
                 "shuffle {shuffle} shard {shard}: worker {suspect} failed ({why}), and all that are left failed lately: \
-                 they are tried again in a moment"
+                 they were tried {resorts} times"
             );
             return Err(Error::new(ErrorKind::Backpressure, text));
         }
@@ -217,7 +219,7 @@ impl State {
         self.health.chains_broken += shards.len() as u64;
         self.open(shuffle, &shards, &[], now)?;
         if let Some(known) = self.shuffles.get_mut(&shuffle) {
-            known.last_resort = last_resort.then_some(now);
+            known.last_resorts = last_resort.then_some((since, resorts + 1));
         }
         Ok(())
     }

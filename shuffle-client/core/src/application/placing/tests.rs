@@ -74,6 +74,14 @@ fn draining_suspect_and_untagged_workers_get_nothing_when_it_can_be_helped() {
 }
 
 #[test]
+fn a_worker_with_no_room_on_any_disk_gets_nothing_when_it_can_be_helped() {
+    let (full, roomy) = (worker(1), Worker { disk_free: 1, ..worker(2) });
+    let fit = |workers: &[Worker]| fit(workers, &Suspects::default(), &[]).expect("one is left");
+    assert_eq!(fit(&[full.clone(), roomy]), ["w2:7338"]);
+    assert_eq!(fit(&[full]), ["w1:7338"]);
+}
+
+#[test]
 fn silent_workers_are_used_before_none() {
     let mut cluster = cluster(&[worker(1)]);
     cluster.see([Answer::default()].iter(), Instant::now());

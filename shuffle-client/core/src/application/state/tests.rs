@@ -128,19 +128,29 @@ fn a_split_goes_on_at_other_workers() {
 }
 
 #[test]
-fn where_only_suspects_are_left_one_is_tried_once_a_second() {
+fn where_only_suspects_are_left_they_are_tried_again_but_not_for_ever() {
     let now = Instant::now();
-    let mut state = state(2, &workers(1), now);
+    let mut state = state(2, &workers(2), now);
     state.place(0, 10, now).expect("placed");
-    let again = state.trouble(0, &broken(0, 0, None), now).expect("there is no better one");
-    assert_eq!(again.shards[0].len(), 2);
-    let error = state.trouble(0, &broken(0, 1, None), now).expect_err("too soon");
+    let mut primaries = vec![];
+    for epoch in 0..=LAST_RESORTS {
+        let at = now + Duration::from_millis(epoch.into());
+        let moved = state.trouble(0, &broken(0, epoch, None), at).expect("moved");
+        let newest = moved.shards[0].last().expect("one");
+        assert_eq!(newest.chain.len(), 1);
+        primaries.push(newest.primary().worker);
+    }
+    assert!(primaries.windows(2).any(|two| two[0] != two[1]), "they take turns");
+    let newest = LAST_RESORTS + 1;
+    let soon = now + Duration::from_millis(newest.into());
+    let error = state.trouble(0, &broken(0, newest, None), soon).expect_err("too many");
     assert_eq!(error.kind(), ErrorKind::Backpressure);
-    let later = now + LAST_RESORT_EVERY;
-    assert_eq!(state.trouble(0, &broken(0, 1, None), later).expect("tried").shards[0].len(), 3);
+    let later = soon + LAST_RESORTS_WITHIN;
+    let moved = state.trouble(0, &broken(0, newest, None), later).expect("tried again");
+    assert_eq!(moved.shards[0].len() as u32, newest + 2);
     see(&mut state, &[anew(&worker(1))], later);
-    let anew = state.trouble(0, &broken(0, 2, None), later).expect("it started anew").clone();
-    assert_eq!(anew.shards[0][3].primary().worker.incarnation, 2);
+    let moved = state.trouble(0, &broken(0, newest + 1, None), later).expect("it started anew").clone();
+    assert_eq!(moved.shards[0].last().expect("one").primary().worker.incarnation, 2);
 }
 
 #[test]
