@@ -7,6 +7,7 @@
 //! - `suspects`: workers that tasks complained about; pure.
 //! - `state`: where each shuffle is, and when an epoch is opened; pure.
 //! - `plan`: what to copy next; pure.
+//! - `work`: what of it is being done, and what must wait; pure.
 //! - `repair`: has it copied.
 //! - `orders`: tells workers to copy, to forget and to delete.
 //!
@@ -28,6 +29,7 @@ mod plan;
 mod repair;
 mod state;
 mod suspects;
+mod work;
 
 use std::{sync::Arc, time::Instant};
 

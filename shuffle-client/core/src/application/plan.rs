@@ -12,13 +12,10 @@
 //! | draining, and all other workers are members | itself | another member | the chain is shorter: nothing is lost |
 //! | missing: the chain was too short from the start | a member | another worker | it joins |
 //!
-//! A worker that failed to take a copy is not asked again for that epoch for a while ([`BARRED_FOR`]); the next try goes to
+//! A worker that failed to take a copy is not asked again for that epoch for a while ([`BARRED_FOR`](super::work::BARRED_FOR)); the next try goes to
 //! another one, and from another member where there is one. A shuffle that was removed drops out of everything.
 
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use overhand_common::ids::ShardKey;
 use uuid::Uuid;
@@ -27,68 +24,9 @@ use super::{
     cluster::{Standing, Worker},
     placing::{Fit, Spot},
     state::{State, names},
+    work::{Copy, Forget, Job},
 };
 use crate::{Epoch, Layout, Place};
-
-/// For that long a worker that failed to take a copy of an epoch is not asked again.
-const BARRED_FOR: Duration = Duration::from_secs(10);
-
-/// Something to tell a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Job {
-    Copy(Copy),
-    Forget(Forget),
-}
-
-/// An epoch of a shard is to be copied.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Copy {
-    /// Tells the shuffle from another one of the same id.
-    pub(super) born: u64,
-    pub(super) key: ShardKey,
-    pub(super) layout: Layout,
-    pub(super) from: Place,
-    pub(super) to: Place,
-    /// Whose place in the chain it takes.
-    pub(super) replaces: Option<Place>,
-}
-
-/// A worker that was drained need not hold its copy any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Forget {
-    pub(super) key: ShardKey,
-    pub(super) at: Place,
-}
-
-/// What is being done and what must wait.
-#[derive(Debug, Default)]
-pub(super) struct Work {
-    running: BTreeSet<ShardKey>,
-    barred: HashMap<(ShardKey, Uuid), Instant>,
-    /// How often an epoch's copies failed: the next one is taken from another member.
-    failures: BTreeMap<ShardKey, usize>,
-    /// Copies that are of no more use when their epoch is whole.
-    leaving: BTreeMap<ShardKey, Vec<Place>>,
-}
-
-impl Work {
-    /// A shuffle was removed; what runs for it ends by itself.
-    pub(super) fn forget(&mut self, shuffle: u32) {
-        self.barred.retain(|(key, _), _| key.shuffle != shuffle);
-        self.failures.retain(|key, _| key.shuffle != shuffle);
-        self.leaving.retain(|key, _| key.shuffle != shuffle);
-    }
-
-    fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {
-        self.barred.contains_key(&(key, worker))
-    }
-
-    fn failed(&mut self, key: ShardKey, worker: Uuid, now: Instant) {
-        self.running.remove(&key);
-        self.barred.insert((key, worker), now + BARRED_FOR);
-        *self.failures.entry(key).or_default() += 1;
-    }
-}
 
 /// An epoch whose chain is not as it should be.
 #[derive(Debug)]
@@ -273,7 +211,7 @@ impl State {
         known.version = version;
         let epochs = &mut known.shards[copy.key.shard as usize];
         let Some(epoch) = epochs.iter_mut().find(|epoch| epoch.epoch == copy.key.epoch) else { return false };
-        replace(&mut epoch.chain, copy);
+        copy.enter(&mut epoch.chain);
         if let Some(places) = work.leaving.get_mut(&copy.key) {
             places.retain(|place| place.worker.id != copy.to.worker.id);
         }
@@ -338,21 +276,6 @@ impl State {
     pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
         let barred = self.work.barred.values().copied().filter(|until| *until > now).min();
         [self.cluster.next_loss(now), self.suspects.next_end(now), barred].into_iter().flatten().min()
-    }
-}
-
-/// Puts the target of a copy where it belongs in the chain.
-fn replace(chain: &mut Vec<Place>, copy: &Copy) {
-    let find = |id: Uuid| chain.iter().position(|place| place.worker.id == id);
-    let at = copy.replaces.as_ref().and_then(|before| find(before.worker.id));
-    let there = find(copy.to.worker.id);
-    match (at, there) {
-        (Some(at), Some(there)) if at != there => {
-            chain.remove(at);
-        }
-        (Some(at), _) => chain[at] = copy.to.clone(),
-        (None, Some(_)) => {}
-        (None, None) => chain.push(copy.to.clone()),
     }
 }
 

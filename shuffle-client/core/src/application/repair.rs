@@ -8,7 +8,7 @@ use std::{
 use overhand_common::message::Replicate;
 use tokio::{task::JoinSet, time::sleep_until};
 
-use super::{Shared, lease::Lease, orders::Orders, plan::Job};
+use super::{Shared, lease::Lease, orders::Orders, work::Job};
 use crate::Result;
 
 /// Copies that run at a time.

@@ -23,8 +23,8 @@ use super::{
     ApplicationConfig, Health,
     cluster::{Answer, Cluster, Standing},
     placing::{Fit, Turns, layout},
-    plan::Work,
     suspects::Suspects,
+    work::Work,
 };
 use crate::{Epoch, Error, ErrorKind, Layout, Place, Result, Trouble, WorkerId};
 

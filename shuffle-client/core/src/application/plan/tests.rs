@@ -1,9 +1,14 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
     Trouble, WorkerId,
-    application::state::tests::{anew, see, state, worker, workers},
+    application::{
+        state::tests::{anew, see, state, worker, workers},
+        work::BARRED_FOR,
+    },
 };
 
 const GRACE: Duration = Duration::from_secs(30);
