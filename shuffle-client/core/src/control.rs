@@ -1,6 +1,7 @@
-//! Calls to coordinators: any of them will do, the last good one is asked first.
+//! Calls to coordinators, to one of them or to the first that answers.
 
 use std::{
+    fmt,
     future::Future,
     sync::{
         Arc,
@@ -10,8 +11,9 @@ use std::{
 };
 
 use overhand_proto::v1::{
-    EndApplicationRequest, KeepAliveRequest, KeepAliveResponse, RegisterApplicationRequest,
-    RegisterApplicationResponse, RenewTokenRequest, RenewTokenResponse, coordinator_client::CoordinatorClient,
+    ApplicationHealth, EndApplicationRequest, EndApplicationResponse, KeepAliveRequest, KeepAliveResponse,
+    RegisterApplicationRequest, RegisterApplicationResponse, RenewTokenRequest, RenewTokenResponse,
+    coordinator_client::CoordinatorClient,
 };
 use parking_lot::Mutex;
 use tonic::{
@@ -35,6 +37,24 @@ pub(crate) struct Coordinators {
     tally: Arc<Tally>,
 }
 
+/// Why one coordinator did not do as asked.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// It can't be reached, or does not answer in time.
+    OutOfReach(String),
+    /// It says so.
+    Said(Error),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::OutOfReach(text) => f.write_str(text),
+            Refusal::Said(error) => write!(f, "{error}"),
+        }
+    }
+}
+
 impl Coordinators {
     pub(crate) fn new(
         addresses: Vec<String>,
@@ -49,75 +69,64 @@ impl Coordinators {
         Ok(Self { addresses, connect_timeout, request_timeout, good: AtomicUsize::new(0), channels, tally })
     }
 
-    pub(crate) async fn register(&self, request: RegisterApplicationRequest) -> Result<RegisterApplicationResponse> {
-        self.ask("the application could not be registered", move |mut coordinator| {
-            let request = request.clone();
-            async move { coordinator.register_application(request).await }
-        })
-        .await
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.addresses.len()
     }
 
-    pub(crate) async fn keep_alive(&self, token: &str) -> Result<KeepAliveResponse> {
-        self.ask("the application's lease could not be kept", move |mut coordinator| {
-            let request = KeepAliveRequest { token: token.to_owned(), health: None };
-            async move { coordinator.keep_alive(request).await }
-        })
-        .await
+    /// `host:port` of one.
+    pub(crate) fn address(&self, at: usize) -> &str {
+        &self.addresses[at]
     }
 
+    /// Registers an application with one.
+    pub(crate) async fn register(
+        &self,
+        at: usize,
+        request: RegisterApplicationRequest,
+    ) -> Result<RegisterApplicationResponse, Refusal> {
+        self.call(at, |mut coordinator| async move { coordinator.register_application(request).await }).await
+    }
+
+    /// Keeps an application's lease with one.
+    pub(crate) async fn keep_alive(
+        &self,
+        at: usize,
+        token: &str,
+        health: ApplicationHealth,
+    ) -> Result<KeepAliveResponse, Refusal> {
+        let request = KeepAliveRequest { token: token.to_owned(), health: Some(health) };
+        self.call(at, |mut coordinator| async move { coordinator.keep_alive(request).await }).await
+    }
+
+    /// Tells one that an application has ended.
+    pub(crate) async fn end(&self, at: usize, token: &str) -> Result<EndApplicationResponse, Refusal> {
+        let request = EndApplicationRequest { token: token.to_owned() };
+        self.call(at, |mut coordinator| async move { coordinator.end_application(request).await }).await
+    }
+
+    /// Renews a token with the first that answers, beginning with the one that did so last.
     pub(crate) async fn renew_token(&self, token: &str) -> Result<RenewTokenResponse> {
-        self.ask("the token could not be renewed", move |mut coordinator| {
-            let request = RenewTokenRequest { token: token.to_owned() };
-            async move { coordinator.renew_token(request).await }
-        })
-        .await
-    }
-
-    pub(crate) async fn end(&self, token: &str) -> Result<()> {
-        self.ask("the application's end could not be told", move |mut coordinator| {
-            let request = EndApplicationRequest { token: token.to_owned() };
-            async move { coordinator.end_application(request).await }
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// Asks one coordinator after the other until one answers; only being out of reach makes it go on.
-    async fn ask<T, F, A>(&self, failing: &str, call: F) -> Result<T>
-    where
-        F: Fn(CoordinatorClient<Channel>) -> A,
-        A: Future<Output = Result<Response<T>, Status>>,
-    {
+        let failing = "the token could not be renewed";
         let first = self.good.load(Ordering::Relaxed);
         let mut failures = vec![];
         for step in 0..self.addresses.len() {
             let at = (first + step) % self.addresses.len();
-            let address = &self.addresses[at];
-            let channel = match self.channel(at).await {
-                Ok(channel) => channel,
-                Err(error) => {
-                    failures.push(format!("{address}: {error}"));
-                    continue;
-                }
-            };
-            count(&self.tally.coordinator_calls);
-            match call(CoordinatorClient::new(channel)).await {
-                Ok(response) => {
+            let request = RenewTokenRequest { token: token.to_owned() };
+            match self.call(at, |mut coordinator| async move { coordinator.renew_token(request).await }).await {
+                Ok(renewed) => {
                     self.good.store(at, Ordering::Relaxed);
-                    return Ok(response.into_inner());
+                    return Ok(renewed);
                 }
-                Err(status)
-                    if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) =>
-                {
-                    self.channels.lock()[at] = None;
-                    failures.push(format!("{address}: {}", status.message()));
-                }
-                Err(status) => {
-                    let text = format!("{failing}: coordinator {address} says: {}", status.message());
-                    return Err(Error::new(kind_of(status.code()), text));
-                }
+                Err(Refusal::OutOfReach(text)) => failures.push(text),
+                Err(Refusal::Said(error)) => return Err(error.context(failing)),
             }
         }
+        Err(self.nobody(failing, &failures))
+    }
+
+    /// None of them answered.
+    pub(crate) fn nobody(&self, failing: &str, failures: &[String]) -> Error {
         let text = format!(
             "{failing}: no coordinator answered within {:?} to connect and {:?} to answer ({}); check that one runs \
              there and that this host may reach it",
@@ -125,7 +134,28 @@ impl Coordinators {
             self.request_timeout,
             failures.join("; ")
         );
-        Err(Error::new(ErrorKind::Retry, text))
+        Error::new(ErrorKind::Retry, text)
+    }
+
+    async fn call<T, F, A>(&self, at: usize, call: F) -> Result<T, Refusal>
+    where
+        F: FnOnce(CoordinatorClient<Channel>) -> A,
+        A: Future<Output = Result<Response<T>, Status>>,
+    {
+        let address = &self.addresses[at];
+        let out_of_reach = |text: &str| Refusal::OutOfReach(format!("{address}: {text}"));
+        let channel = self.channel(at).await.map_err(|text| out_of_reach(&text))?;
+        count(&self.tally.coordinator_calls);
+        let status = match call(CoordinatorClient::new(channel)).await {
+            Ok(response) => return Ok(response.into_inner()),
+            Err(status) => status,
+        };
+        if matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled) {
+            self.channels.lock()[at] = None;
+            return Err(out_of_reach(status.message()));
+        }
+        let text = format!("coordinator {address} says: {}", status.message());
+        Err(Refusal::Said(Error::new(kind_of(status.code()), text)))
     }
 
     async fn channel(&self, at: usize) -> Result<Channel, String> {

@@ -1,11 +1,11 @@
 //! The Overhand client: writes and reads shuffles from any engine.
 //!
-//! A driver holds an [`Application`]: it registers with a coordinator, keeps the lease, and makes a [`Placement`] for
+//! A driver holds an [`Application`]: it registers with the coordinators, keeps the lease, and makes a [`Placement`] for
 //! each shuffle. Whoever runs tasks holds one [`Client`], whose [`Writer`]s and [`Reader`]s share connections, memory
 //! and threads. Everything here blocks; the asynchronous machinery is inside.
 //!
 //! # Layout
-//! - [`application`]: the driver's side: registration, lease, placement, removal.
+//! - [`application`]: the driver's side: registration, lease, placement, epochs, repair, removal.
 //! - [`placement`]: where the shards of one shuffle are; travels from the driver to the tasks.
 //! - [`epochs`]: how a client hears of the shards' newest epochs.
 //! - [`client`]: one per executor: settings, connections, memory, counters.
@@ -38,7 +38,7 @@ mod pool;
 pub mod reader;
 pub mod writer;
 
-pub use application::{Application, ApplicationConfig};
+pub use application::{Application, ApplicationConfig, Health};
 pub use client::{Client, ClientConfig, Counters, Interrupt};
 pub use epochs::{Driver, Trouble};
 pub use overhand_common::{

@@ -1,106 +1,227 @@
-//! Keeps the lease, and with it the token and the view of the workers, fresh.
+//! Keeps the lease with every coordinator, and with it the token and the view of the workers fresh.
+//!
+//! Each coordinator has a keeper of its own, so that one that is out of reach, or hangs, delays no other. All start by
+//! registering; the first good answer lets [`Lease::register`] return. What they last answered is joined in
+//! [`Cluster`](super::cluster::Cluster); the answer of one that falls out of reach counts no longer, unless it was the
+//! last.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use overhand_proto::v1::{RegisterApplicationRequest, RegisterApplicationResponse, WorkerInfo};
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::{
+    sync::{Notify, mpsc},
+    task::{AbortHandle, JoinSet},
+    time::{Instant as Time, sleep, timeout_at},
+};
 
-use super::ApplicationConfig;
-use crate::{ErrorKind, Result, client::now, control::Coordinators};
+use super::{ApplicationConfig, Shared, cluster::Answer, cluster::Worker};
+use crate::{
+    Error, ErrorKind, Result,
+    client::now,
+    control::{Coordinators, Refusal},
+};
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
+/// A lease may be long; what happens to workers should be known soon.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// When a coordinator knows that the application has ended, the others have this long to hear it too.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// The lease of one application.
 #[derive(Debug)]
 pub(super) struct Lease {
     coordinators: Arc<Coordinators>,
-    config: ApplicationConfig,
-    state: Mutex<State>,
-    stop: Notify,
+    shared: Arc<Shared>,
+    token: Mutex<Option<Token>>,
+    /// What each coordinator answered last; none if it is out of reach.
+    answers: Mutex<Vec<Option<Answer>>>,
+    refresh: Notify,
+    keepers: Mutex<Vec<AbortHandle>>,
 }
 
-#[derive(Debug)]
-struct State {
-    token: String,
-    token_expires: u64,
-    /// From here on the token is renewed, in seconds since 1970.
+/// A token; times in seconds since 1970.
+#[derive(Debug, Clone)]
+struct Token {
+    text: String,
+    expires: u64,
+    /// From here on it is renewed.
     renew_at: u64,
-    lease: Duration,
-    workers: Arc<[WorkerInfo]>,
-}
-
-impl From<RegisterApplicationResponse> for State {
-    fn from(answer: RegisterApplicationResponse) -> Self {
-        let lifetime = answer.token_lifetime_ms / 1000;
-        Self {
-            token: answer.token,
-            token_expires: now() + lifetime,
-            renew_at: now() + lifetime / 2,
-            lease: Duration::from_millis(answer.lease_ms),
-            workers: answer.workers.into(),
-        }
-    }
 }
 
 impl Lease {
-    /// Takes a lease.
-    pub(super) async fn register(coordinators: Arc<Coordinators>, config: ApplicationConfig) -> Result<Self> {
-        let state = State::from(coordinators.register(request(&config)).await?);
-        Ok(Self { coordinators, config, state: Mutex::new(state), stop: Notify::new() })
+    /// Takes a lease with every coordinator and keeps it until [`Lease::stop`]; returns when one has given it.
+    ///
+    /// # Errors
+    /// As a coordinator refuses, `Retry` if none can be reached.
+    pub(super) async fn register(coordinators: Arc<Coordinators>, shared: Arc<Shared>) -> Result<Arc<Self>> {
+        let count = coordinators.len();
+        let lease = Arc::new(Self {
+            coordinators,
+            shared,
+            token: Mutex::default(),
+            answers: Mutex::new(vec![None; count]),
+            refresh: Notify::new(),
+            keepers: Mutex::default(),
+        });
+        let (first, mut firsts) = mpsc::channel(count);
+        for at in 0..count {
+            let keeper = tokio::spawn(Arc::clone(&lease).keep(at, first.clone()));
+            lease.keepers.lock().push(keeper.abort_handle());
+        }
+        drop(first);
+        let (mut unreachable, mut refused) = (vec![], None);
+        let mut until = Time::now() + Duration::from_secs(3600);
+        while let Ok(Some(answer)) = timeout_at(until, firsts.recv()).await {
+            match answer {
+                Ok(()) => return Ok(lease),
+                Err(Refusal::OutOfReach(text)) => unreachable.push(text),
+                Err(Refusal::Said(error)) => {
+                    // Another one may know better, if it says so soon.
+                    until = Time::now() + lease.shared.config.connect_timeout;
+                    refused.get_or_insert(error);
+                }
+            }
+            if unreachable.len() + usize::from(refused.is_some()) == count {
+                break;
+            }
+        }
+        lease.stop();
+        let failing = "the application could not be registered";
+        Err(match refused {
+            Some(error) => error.context(failing),
+            None => lease.coordinators.nobody(failing, &unreachable),
+        })
     }
 
-    /// The workers, the token and its end.
-    pub(super) fn view(&self) -> (Arc<[WorkerInfo]>, String, u64) {
-        let state = self.state.lock();
-        (Arc::clone(&state.workers), state.token.clone(), state.token_expires)
+    /// The newest token and its end; set since the registration.
+    pub(super) fn token(&self) -> (String, u64) {
+        let token = self.token.lock();
+        token.as_ref().map(|token| (token.text.clone(), token.expires)).unwrap_or_default()
     }
 
-    /// Keeps the lease until [`Lease::stop`]. Coordinators that are out of reach are tried for ever: the view stays as
-    /// it was, and the workers keep the data as long as no coordinator says otherwise.
-    pub(super) async fn keep(self: Arc<Self>) {
-        let mut reachable = true;
+    /// Asks the coordinators anew, without waiting for their turns.
+    pub(super) fn refresh(&self) {
+        self.refresh.notify_waiters();
+    }
+
+    /// Keeps the lease with one coordinator, for ever; says how it went the first time.
+    async fn keep(self: Arc<Self>, at: usize, first: mpsc::Sender<Result<(), Refusal>>) {
+        let mut first = Some(first);
+        let (mut known, mut lease) = (false, Duration::ZERO);
+        let mut failing = false;
         loop {
-            let pause = (self.state.lock().lease / if reachable { 3 } else { 12 }).max(SHORTEST_PAUSE);
+            let done = self.keep_once(at, known).await;
+            let failed = done.is_err();
+            if let Err(error) = &done
+                && !failing
+            {
+                tracing::warn!(app = %self.shared.config.app, coordinator = self.coordinators.address(at), %error,
+                    "the lease was not kept");
+            }
+            failing = failed;
+            let (answer, done) = match done {
+                Ok((kept, answer)) => {
+                    (known, lease) = (true, kept);
+                    (Some(answer), Ok(()))
+                }
+                Err(refusal) => (None, Err(refusal)),
+            };
+            self.learn(at, answer);
+            if let Some(first) = first.take() {
+                // It fails only if nobody waits for it any more.
+                let _ = first.try_send(done);
+            }
+            sleep(SHORTEST_PAUSE).await;
+            let pause = (lease / if failed { 12 } else { 3 }).clamp(SHORTEST_PAUSE, LONGEST_PAUSE) - SHORTEST_PAUSE;
             tokio::select! {
-                () = self.stop.notified() => return,
-                () = tokio::time::sleep(pause) => {}
+                () = sleep(pause) => {}
+                () = self.refresh.notified() => {}
             }
-            let done = self.keep_once().await;
-            if let Err(error) = &done {
-                tracing::warn!(app = %self.config.app, %error, "the lease was not kept");
-            }
-            reachable = done.is_ok();
         }
     }
 
-    async fn keep_once(&self) -> Result<()> {
-        let (token, renew) = {
-            let state = self.state.lock();
-            (state.token.clone(), now() >= state.renew_at)
-        };
-        if !renew {
-            match self.coordinators.keep_alive(&token).await {
-                Ok(answer) => {
-                    let mut state = self.state.lock();
-                    state.lease = Duration::from_millis(answer.lease_ms);
-                    state.workers = answer.workers.into();
-                    return Ok(());
+    async fn keep_once(&self, at: usize, known: bool) -> Result<(Duration, Answer), Refusal> {
+        let token = self.token.lock().clone().filter(|token| known && now() < token.renew_at);
+        if let Some(token) = token {
+            let health = self.shared.state.lock().health(Instant::now()).encode();
+            match self.coordinators.keep_alive(at, &token.text, health).await {
+                Ok(kept) => {
+                    let answer = answer(kept.workers, kept.replicas, kept.over_quota);
+                    return Ok((Duration::from_millis(kept.lease_ms), answer));
                 }
                 // One that was started again knows nothing of the application yet.
-                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => {}
-                Err(error) => return Err(error),
+                Err(Refusal::Said(error)) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => {}
+                Err(refusal) => return Err(refusal),
             }
         }
-        let answer = self.coordinators.register(request(&self.config)).await?;
-        *self.state.lock() = answer.into();
-        Ok(())
+        let registered = self.coordinators.register(at, request(&self.shared.config)).await?;
+        self.adopt(&registered);
+        let lease = Duration::from_millis(registered.lease_ms);
+        Ok((lease, answer(registered.workers, registered.replicas, registered.over_quota)))
+    }
+
+    /// Takes the token of a registration if a new one is due: one is as good as another.
+    fn adopt(&self, registered: &RegisterApplicationResponse) {
+        let mut token = self.token.lock();
+        if token.as_ref().is_none_or(|token| now() >= token.renew_at) {
+            let lifetime = registered.token_lifetime_ms / 1000;
+            let (expires, renew_at) = (now() + lifetime, now() + lifetime / 2);
+            *token = Some(Token { text: registered.token.clone(), expires, renew_at });
+        }
+    }
+
+    fn learn(&self, at: usize, answer: Option<Answer>) {
+        let mut answers = self.answers.lock();
+        answers[at] = answer;
+        self.shared.state.lock().see(answers.iter().flatten(), Instant::now());
+        self.shared.changed.notify_one();
+    }
+
+    /// Tells every coordinator that the application has ended. One that confirms it is enough; the others are waited for
+    /// a moment longer.
+    ///
+    /// # Errors
+    /// As a coordinator answers, `Retry` if none can be reached.
+    pub(super) async fn end(&self) -> Result<()> {
+        self.stop();
+        let (token, _) = self.token();
+        let mut asked = JoinSet::new();
+        for at in 0..self.coordinators.len() {
+            let (coordinators, token) = (Arc::clone(&self.coordinators), token.clone());
+            asked.spawn(async move { coordinators.end(at, &token).await });
+        }
+        let (mut unreachable, mut refused) = (vec![], None);
+        while let Some(done) = asked.join_next().await {
+            match done {
+                Ok(Ok(_)) => {
+                    // Those that don't hear it now hear it from the workers, which delete what is left of it.
+                    let _ = tokio::time::timeout(LAST_WORDS, asked.join_all()).await;
+                    return Ok(());
+                }
+                Ok(Err(Refusal::OutOfReach(text))) => unreachable.push(text),
+                Ok(Err(Refusal::Said(error))) => refused = Some(error),
+                Err(error) => refused = Some(Error::new(ErrorKind::Internal, error.to_string())),
+            }
+        }
+        let failing = "the application's end could not be told";
+        Err(match refused {
+            Some(error) => error.context(failing),
+            None => self.coordinators.nobody(failing, &unreachable),
+        })
     }
 
     /// The lease is kept no longer.
     pub(super) fn stop(&self) {
-        self.stop.notify_one();
+        self.keepers.lock().drain(..).for_each(|keeper| keeper.abort());
     }
+}
+
+fn answer(workers: Vec<WorkerInfo>, replicas: u32, over_quota: String) -> Answer {
+    Answer { workers: workers.into_iter().filter_map(Worker::read).collect(), replicas, over_quota }
 }
 
 fn request(config: &ApplicationConfig) -> RegisterApplicationRequest {

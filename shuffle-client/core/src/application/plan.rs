@@ -1,0 +1,283 @@
+//! What to copy next, so that as many workers hold each epoch as should. Pure.
+//!
+//! New data comes first: a shard whose newest chain has a member that is lost, draining or started anew goes on in a new
+//! epoch ([`State::follow`]). Then the epochs before are put right, the ones with the fewest good members first:
+//!
+//! | a member is | copy from | to | and then |
+//! |---|---|---|---|
+//! | lost | another member | another worker | it takes the member's place |
+//! | started anew | another member | itself, as it is now | it takes its own place |
+//! | started anew, and alone | | | it takes its own place: what it still has is there |
+//! | draining | itself | another worker | it takes the member's place; the copy at the draining one is forgotten when no member of the chain is amiss |
+//! | draining, and all other workers are members | itself | another member | the chain is shorter: nothing is lost |
+//! | missing: the chain was too short from the start | a member | another worker | it joins |
+//!
+//! A worker that failed to take a copy is not asked again for that epoch for a while ([`BARRED_FOR`](super::work::BARRED_FOR)); the next try goes to
+//! another one, and from another member where there is one. A shuffle that was removed drops out of everything.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use overhand_common::ids::ShardKey;
+use uuid::Uuid;
+
+use super::{
+    cluster::{Standing, Worker},
+    placing::{Fit, Spot},
+    state::{State, names},
+    work::{Copy, Forget, Job},
+};
+use crate::{Epoch, Layout, Place};
+
+/// An epoch whose chain is not as it should be.
+#[derive(Debug)]
+struct Flaw<'a> {
+    born: u64,
+    key: ShardKey,
+    layout: Layout,
+    epoch: &'a Epoch,
+    standings: Vec<Standing>,
+    /// Which member is amiss; none if one is missing.
+    member: Option<usize>,
+}
+
+impl Flaw<'_> {
+    /// Fewest good members first.
+    fn risk(&self) -> (usize, ShardKey) {
+        (self.standings.iter().filter(|standing| **standing == Standing::Whole).count(), self.key)
+    }
+}
+
+impl State {
+    /// Opens new epochs for shards whose newest chain has a member that must not have new data, and takes over where
+    /// workers are and who they are now.
+    pub(super) fn follow(&mut self, now: Instant) {
+        self.work.barred.retain(|_, until| *until > now);
+        for (shuffle, shards) in self.to_leave(now) {
+            if let Err(error) = self.open(shuffle, &shards, &[], now) {
+                // It is tried again with every change of the view, until a worker comes.
+                tracing::debug!(shuffle, %error, "shards can't be moved off workers that leave");
+            }
+        }
+        let mut changed = BTreeSet::new();
+        let Self { cluster, shuffles, .. } = self;
+        for (shuffle, known) in shuffles.iter_mut() {
+            for epoch in known.shards.iter_mut().flatten() {
+                let alone = epoch.chain.len() == 1;
+                for place in &mut epoch.chain {
+                    let Some(worker) = cluster.get(place.worker.id) else { continue };
+                    let same = place.worker == worker.place.worker;
+                    if (same || (alone && worker.place.worker > place.worker)) && *place != worker.place {
+                        *place = worker.place.clone();
+                        changed.insert(*shuffle);
+                    }
+                }
+            }
+        }
+        for shuffle in changed {
+            let version = self.next_version();
+            self.shuffles.get_mut(&shuffle).expect("it was there a moment ago").version = version;
+        }
+    }
+
+    /// The most urgent thing to do, which counts as running until [`State::copied`] or [`State::forgot`].
+    pub(super) fn next_job(&mut self, now: Instant) -> Option<Job> {
+        if let Some(forget) = self.next_forget(now) {
+            self.work.running.insert(forget.key);
+            return Some(Job::Forget(forget));
+        }
+        let fit = Fit::find(&self.cluster, &self.suspects, &self.tags, now).ok().filter(|fit| !fit.suspect);
+        let mut workers = fit.map(|fit| fit.workers).unwrap_or_default();
+        workers.retain(|worker| self.cluster.standing(&worker.place.worker, now) == Standing::Whole);
+        let mut flaws = self.flaws(now);
+        flaws.sort_by_cached_key(Flaw::risk);
+        let copy = flaws.iter().find_map(|flaw| self.mend(flaw, &workers, now))?;
+        if let Some(to) = workers.iter().find(|worker| worker.place == copy.to) {
+            self.turns.took(to, &workers);
+        }
+        if let Some(known) = self.shuffles.get_mut(&copy.key.shuffle) {
+            known.met(std::slice::from_ref(&copy.to));
+        }
+        self.work.running.insert(copy.key);
+        Some(Job::Copy(copy))
+    }
+
+    fn flaws(&self, now: Instant) -> Vec<Flaw<'_>> {
+        let mut flaws = vec![];
+        let replicas = self.replicas();
+        for (shuffle, known) in &self.shuffles {
+            for (shard, epochs) in (0..).zip(&known.shards) {
+                let Some((_, closed)) = epochs.split_last() else { continue };
+                for epoch in closed {
+                    let key = ShardKey { shuffle: *shuffle, shard, epoch: epoch.epoch };
+                    if self.work.running.contains(&key) {
+                        continue;
+                    }
+                    let standings = self.standings(epoch, now);
+                    let amiss = |standing: &Standing| !matches!(standing, Standing::Whole | Standing::Silent);
+                    let members = (0..standings.len()).filter(|at| amiss(&standings[*at])).map(Some);
+                    let short = epoch.chain.len() < replicas && !standings.iter().any(amiss);
+                    for member in members.chain(short.then_some(None)) {
+                        let (born, layout, standings) = (known.born, known.layout, standings.clone());
+                        flaws.push(Flaw { born, key, layout, epoch, standings, member });
+                    }
+                }
+            }
+        }
+        flaws
+    }
+
+    fn standings(&self, epoch: &Epoch, now: Instant) -> Vec<Standing> {
+        epoch.chain.iter().map(|place| self.cluster.standing(&place.worker, now)).collect()
+    }
+
+    /// The copy that puts an epoch right, if it can be made now.
+    fn mend(&self, flaw: &Flaw<'_>, workers: &[&Worker], now: Instant) -> Option<Copy> {
+        let replaces = flaw.member.map(|at| flaw.epoch.chain[at].clone());
+        let standing = flaw.member.map(|at| &flaw.standings[at]);
+        let (from, to) = match (standing, &replaces) {
+            (Some(Standing::Draining), Some(draining)) => (draining.clone(), self.instead(flaw, workers, now)?),
+            (Some(Standing::Restarted(itself)), _) => {
+                let takes = workers.iter().any(|worker| worker.place == *itself);
+                let takes = takes && !self.work.is_barred(flaw.key, itself.worker.id);
+                let to = if takes { itself.clone() } else { self.another(flaw, workers)? };
+                (self.source(flaw)?, to)
+            }
+            _ => (self.source(flaw)?, self.another(flaw, workers)?),
+        };
+        Some(Copy { born: flaw.born, key: flaw.key, layout: flaw.layout, from, to, replaces })
+    }
+
+    /// Another member to copy from: a whole one if there is one, the next one after each failure.
+    fn source(&self, flaw: &Flaw<'_>) -> Option<Place> {
+        let others = || (0..flaw.standings.len()).filter(|at| Some(*at) != flaw.member);
+        let of = |wanted: fn(&Standing) -> bool| others().filter(|at| wanted(&flaw.standings[*at])).collect::<Vec<_>>();
+        let mut sources = of(|standing| *standing == Standing::Whole);
+        sources.extend(of(|standing| *standing == Standing::Draining));
+        sources.extend(of(|standing| matches!(standing, Standing::Restarted(_))));
+        let failures = self.work.failures.get(&flaw.key).copied().unwrap_or(0);
+        let at = *sources.get(failures.checked_rem(sources.len())?)?;
+        match &flaw.standings[at] {
+            Standing::Restarted(now) => Some(now.clone()),
+            _ => Some(flaw.epoch.chain[at].clone()),
+        }
+    }
+
+    /// A worker that is no member and that did not just fail to take this.
+    fn another(&self, flaw: &Flaw<'_>, workers: &[&Worker]) -> Option<Place> {
+        let chain = &flaw.epoch.chain;
+        let is_member = |id: Uuid| chain.iter().any(|place| place.worker.id == id);
+        let left = workers.iter().copied().filter(|worker| !is_member(worker.id()));
+        let left = left.filter(|worker| !self.work.is_barred(flaw.key, worker.id()));
+        let stay = (0..chain.len()).filter(|at| Some(*at) != flaw.member);
+        let spots: Vec<_> = stay.map(|at| Spot::find(&self.cluster, &chain[at])).collect();
+        self.turns.first(left, &spots, &[]).map(|worker| worker.place.clone())
+    }
+
+    /// Who takes what a draining member has: another worker, or, if each one that there is or may soon be again is a
+    /// member, one of these.
+    fn instead(&self, flaw: &Flaw<'_>, workers: &[&Worker], now: Instant) -> Option<Place> {
+        if let Some(other) = self.another(flaw, workers) {
+            return Some(other);
+        }
+        let chain = &flaw.epoch.chain;
+        let is_member = |worker: &&Worker| chain.iter().any(|place| place.worker.id == worker.id());
+        let takes = |worker: &&Worker| !worker.draining && self.tags.iter().all(|tag| worker.tags.contains(tag));
+        if self.cluster.alive().chain(self.cluster.silent(now)).filter(takes).any(|worker| !is_member(&worker)) {
+            return None;
+        }
+        let whole = (0..chain.len()).filter(|at| flaw.standings[*at] == Standing::Whole);
+        let whole = whole.map(|at| &chain[at]).find(|place| !self.work.is_barred(flaw.key, place.worker.id));
+        whole.cloned()
+    }
+
+    /// A copy was made or has failed. Says whether the target must be told to delete the shuffle, which is not there any
+    /// more.
+    pub(super) fn copied(&mut self, copy: &Copy, made: bool, now: Instant) -> bool {
+        self.work.running.remove(&copy.key);
+        let shuffle = copy.key.shuffle;
+        if self.shuffles.get(&shuffle).is_none_or(|known| known.born != copy.born) {
+            return !self.shuffles.contains_key(&shuffle);
+        }
+        if !made {
+            self.health.copies_failed += 1;
+            self.work.failed(copy.key, copy.to.worker.id, now);
+            return false;
+        }
+        self.health.copies_made += 1;
+        self.work.failures.remove(&copy.key);
+        let version = self.next_version();
+        let Self { shuffles, cluster, work, .. } = self;
+        let known = shuffles.get_mut(&shuffle).expect("looked up above");
+        known.version = version;
+        let epochs = &mut known.shards[copy.key.shard as usize];
+        let Some(epoch) = epochs.iter_mut().find(|epoch| epoch.epoch == copy.key.epoch) else { return false };
+        copy.enter(&mut epoch.chain);
+        if let Some(places) = work.leaving.get_mut(&copy.key) {
+            places.retain(|place| place.worker.id != copy.to.worker.id);
+        }
+        if let Some(before) = &copy.replaces
+            && before.worker.id != copy.to.worker.id
+            && cluster.standing(&before.worker, now) != Standing::Lost
+        {
+            work.leaving.entry(copy.key).or_default().push(before.clone());
+        }
+        tracing::info!(key = %copy.key, chain = %names(&epoch.chain), "an epoch was copied");
+        false
+    }
+
+    /// A worker whose copy of an epoch is of no more use, where the chain is as it should be.
+    fn next_forget(&mut self, now: Instant) -> Option<Forget> {
+        let Self { cluster, work, shuffles, .. } = self;
+        work.leaving.retain(|_, places| {
+            places.retain(|place| cluster.standing(&place.worker, now) != Standing::Lost);
+            !places.is_empty()
+        });
+        let whole = |key: &ShardKey| {
+            let epochs = shuffles.get(&key.shuffle).map(|known| &known.shards[key.shard as usize]);
+            let epoch = epochs.and_then(|epochs| epochs.iter().find(|epoch| epoch.epoch == key.epoch));
+            let good = |place: &Place| cluster.standing(&place.worker, now) == Standing::Whole;
+            epoch.is_some_and(|epoch| epoch.chain.iter().all(good))
+        };
+        for (key, places) in &work.leaving {
+            if work.running.contains(key) || !whole(key) {
+                continue;
+            }
+            if let Some(at) = places.iter().find(|place| !work.is_barred(*key, place.worker.id)) {
+                return Some(Forget { key: *key, at: at.clone() });
+            }
+        }
+        None
+    }
+
+    /// A worker has forgotten its copy, or failed to.
+    pub(super) fn forgot(&mut self, forget: &Forget, done: bool, now: Instant) {
+        if !done {
+            self.work.failed(forget.key, forget.at.worker.id, now);
+            return;
+        }
+        self.work.running.remove(&forget.key);
+        if let Some(places) = self.work.leaving.get_mut(&forget.key) {
+            places.retain(|place| *place != forget.at);
+        }
+        let id = forget.at.worker.id;
+        let left = |key: &ShardKey, places: &Vec<Place>| {
+            key.shuffle == forget.key.shuffle && places.iter().any(|place| place.worker.id == id)
+        };
+        let leaving = self.work.leaving.iter().any(|(key, places)| left(key, places));
+        if let Some(known) = self.shuffles.get_mut(&forget.key.shuffle) {
+            let member = |epoch: &Epoch| epoch.chain.iter().any(|place| place.worker.id == id);
+            if !leaving && !known.shards.iter().flatten().any(member) {
+                known.ever.remove(&id);
+            }
+        }
+    }
+
+    /// When there may be something to do that nothing else will say.
+    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+        let barred = self.work.barred.values().copied().filter(|until| *until > now).min();
+        [self.cluster.next_loss(now), self.suspects.next_end(now), barred].into_iter().flatten().min()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,311 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    Trouble, WorkerId,
+    application::{
+        state::tests::{anew, see, state, worker, workers},
+        work::BARRED_FOR,
+    },
+};
+
+const GRACE: Duration = Duration::from_secs(30);
+
+fn chain(state: &State, epoch: usize) -> Vec<WorkerId> {
+    let known = state.get(0).expect("there");
+    known.shards[0][epoch].chain.iter().map(|place| place.worker).collect()
+}
+
+fn without(workers: &[Worker], gone: WorkerId) -> Vec<Worker> {
+    workers.iter().filter(|worker| worker.place.worker != gone).cloned().collect()
+}
+
+fn draining(workers: &[Worker], who: WorkerId) -> Vec<Worker> {
+    let drain = |worker: &Worker| Worker { draining: worker.place.worker == who || worker.draining, ..worker.clone() };
+    workers.iter().map(drain).collect()
+}
+
+fn copy(state: &mut State, now: Instant) -> Copy {
+    state.follow(now);
+    match state.next_job(now) {
+        Some(Job::Copy(copy)) => copy,
+        other => panic!("a copy is expected, not {other:?}"),
+    }
+}
+
+#[test]
+fn a_lost_workers_epochs_are_copied_after_the_grace_period_and_not_before() {
+    let now = Instant::now();
+    let all = workers(3);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [lost, left] = chain(&state, 0)[..] else { panic!("two members") };
+    see(&mut state, &without(&all, lost), now);
+    let early = now + GRACE - Duration::from_secs(1);
+    state.follow(early);
+    assert_eq!(state.next_job(early), None);
+    assert_eq!(state.next_due(early), Some(now + GRACE));
+    let late = now + GRACE;
+    let copy = copy(&mut state, late);
+    assert_eq!(chain(&state, 1).len(), 2, "new data goes elsewhere first");
+    assert!(!chain(&state, 1).contains(&lost));
+    assert_eq!((copy.from.worker, copy.key.epoch), (left, 0));
+    assert!(copy.to.worker != lost && copy.to.worker != left);
+    assert_eq!(state.next_job(late), None, "one at a time for an epoch");
+    let version = state.get(0).expect("there").version;
+    assert!(!state.copied(&copy, true, late));
+    assert_eq!(chain(&state, 0), [copy.to.worker, left]);
+    assert!(state.get(0).expect("there").version > version);
+    assert_eq!(state.next_job(late), None);
+    assert_eq!((state.health.copies_made, state.health(late).under_replicated_epochs), (1, 0));
+    let told: Vec<_> = state.remove(0).into_iter().map(|place| place.worker).collect();
+    assert!(told.contains(&lost), "it may come back");
+}
+
+#[test]
+fn a_failed_copy_is_tried_at_another_worker_and_later_at_the_same() {
+    let now = Instant::now();
+    let all = workers(4);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let lost = chain(&state, 0)[0];
+    see(&mut state, &without(&all, lost), now);
+    let now = now + GRACE;
+    let first = copy(&mut state, now);
+    state.copied(&first, false, now);
+    let second = copy(&mut state, now);
+    assert_ne!(first.to, second.to);
+    state.copied(&second, false, now);
+    assert_eq!(state.next_job(now), None, "nobody else is left");
+    assert_eq!(state.next_due(now), Some(now + BARRED_FOR));
+    let now = now + BARRED_FOR;
+    let third = copy(&mut state, now);
+    state.copied(&third, true, now);
+    assert!(chain(&state, 0).contains(&third.to.worker));
+    assert_eq!((state.health.copies_failed, state.health.copies_made), (2, 1));
+}
+
+#[test]
+fn the_next_copy_after_a_failure_is_taken_from_another_member() {
+    let now = Instant::now();
+    let all = workers(5);
+    let mut state = state(3, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let lost = chain(&state, 0)[0];
+    see(&mut state, &without(&all, lost), now);
+    let now = now + GRACE;
+    let first = copy(&mut state, now);
+    state.copied(&first, false, now);
+    let second = copy(&mut state, now);
+    assert!(first.from != second.from && first.to != second.to);
+}
+
+#[test]
+fn a_drain_moves_what_the_worker_has_and_forgets_it_there() {
+    let now = Instant::now();
+    let all = workers(3);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [drained, stays] = chain(&state, 0)[..] else { panic!("two members") };
+    see(&mut state, &draining(&all, drained), now);
+    let copy = copy(&mut state, now);
+    assert_eq!(copy.from.worker, drained, "it has everything that it is to be rid of");
+    state.copied(&copy, true, now);
+    assert_eq!(chain(&state, 0), [copy.to.worker, stays]);
+    let Some(Job::Forget(forget)) = state.next_job(now) else { panic!("it is to be forgotten") };
+    assert_eq!((forget.key, forget.at.worker), (copy.key, drained));
+    state.forgot(&forget, false, now);
+    assert_eq!(state.next_job(now), None);
+    let now = now + BARRED_FOR;
+    state.follow(now);
+    assert_eq!(state.next_job(now), Some(Job::Forget(forget.clone())), "again later");
+    state.forgot(&forget, true, now);
+    assert_eq!(state.next_job(now), None);
+    assert!(state.remove(0).iter().all(|place| place.worker != drained), "it has nothing any more");
+}
+
+#[test]
+fn a_drained_copy_stays_while_another_member_is_amiss() {
+    let now = Instant::now();
+    let all = workers(4);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [drained, lost] = chain(&state, 0)[..] else { panic!("two members") };
+    see(&mut state, &draining(&without(&all, lost), drained), now);
+    let first = copy(&mut state, now);
+    state.copied(&first, true, now);
+    assert_eq!(state.next_job(now), None, "the other member is silent");
+    let now = now + GRACE;
+    let second = copy(&mut state, now);
+    assert_eq!((second.from.worker, second.replaces.as_ref().map(|lost| lost.worker)), (first.to.worker, Some(lost)));
+    state.copied(&second, true, now);
+    assert!(matches!(state.next_job(now), Some(Job::Forget(forget)) if forget.at.worker == drained));
+}
+
+#[test]
+fn the_last_but_one_worker_can_be_drained_and_the_last_one_can_not() {
+    let now = Instant::now();
+    let all = workers(2);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [drained, stays] = chain(&state, 0)[..] else { panic!("two members") };
+    let mut all = draining(&all, drained);
+    see(&mut state, &all, now);
+    let copy = copy(&mut state, now);
+    assert_eq!((copy.from.worker, copy.to.worker), (drained, stays));
+    state.copied(&copy, true, now);
+    assert_eq!(chain(&state, 0), [stays]);
+    assert!(matches!(state.next_job(now), Some(Job::Forget(forget)) if forget.at.worker == drained));
+    all = draining(&all, stays);
+    see(&mut state, &all, now);
+    state.follow(now);
+    assert_eq!(state.next_job(now), None);
+}
+
+#[test]
+fn a_worker_that_started_anew_takes_its_copy_from_the_other_member() {
+    let now = Instant::now();
+    let all = workers(3);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [old, other] = chain(&state, 0)[..] else { panic!("two members") };
+    let new = anew(all.iter().find(|worker| worker.place.worker == old).expect("one of them"));
+    let mut all = without(&all, old);
+    all.push(new.clone());
+    see(&mut state, &all, now);
+    let copy = copy(&mut state, now);
+    assert_eq!((copy.from.worker, &copy.to), (other, &new.place));
+    assert!(!chain(&state, 1).contains(&old));
+    state.copied(&copy, true, now);
+    assert_eq!(chain(&state, 0), [new.place.worker, other]);
+    assert_eq!(state.next_job(now), None, "nothing is forgotten");
+}
+
+#[test]
+fn one_that_is_alone_is_known_by_its_new_incarnation_and_address() {
+    let now = Instant::now();
+    let mut state = state(1, &workers(1), now);
+    let version = state.place(0, 10, now).expect("placed").version;
+    let mut new = anew(&worker(1));
+    new.place.address = "elsewhere:1".into();
+    see(&mut state, std::slice::from_ref(&new), now);
+    state.follow(now);
+    let known = state.get(0).expect("there");
+    assert!(known.version > version);
+    assert_eq!(known.shards[0].iter().map(|epoch| epoch.primary()).collect::<Vec<_>>(), [&new.place, &new.place]);
+    assert_eq!(state.next_job(now), None);
+}
+
+#[test]
+fn a_chain_that_was_too_short_grows_when_a_worker_comes() {
+    let now = Instant::now();
+    let mut state = state(2, &workers(1), now);
+    state.place(0, 10, now).expect("placed");
+    assert_eq!(state.health(now).under_replicated_epochs, 1);
+    see(&mut state, &workers(2), now);
+    state.trouble(0, &Trouble::Split { shard: 0, epoch: 0 }, now).expect("split");
+    let copy = copy(&mut state, now);
+    assert_eq!(copy.replaces, None);
+    state.copied(&copy, true, now);
+    assert_eq!((chain(&state, 0).len(), state.health(now).under_replicated_epochs), (2, 0));
+}
+
+#[test]
+fn a_shuffle_removed_meanwhile_is_removed_at_the_target_too() {
+    let now = Instant::now();
+    let all = workers(3);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let lost = chain(&state, 0)[0];
+    see(&mut state, &without(&all, lost), now);
+    let copy = copy(&mut state, now + GRACE);
+    assert!(state.remove(0).contains(&copy.to), "it may have some of it already");
+    assert!(state.copied(&copy, true, now + GRACE));
+    assert!(state.copied(&copy, false, now + GRACE));
+    assert_eq!(state.next_job(now + GRACE), None);
+}
+
+#[test]
+fn what_fewer_workers_hold_comes_first() {
+    let now = Instant::now();
+    let all = workers(6);
+    let mut state = state(3, &all, now);
+    for shuffle in 0..8 {
+        state.place(shuffle, 10, now).expect("placed");
+    }
+    let members = |state: &State, shuffle: u32| -> Vec<_> {
+        state.get(shuffle).expect("there").shards[0][0].chain.iter().map(|place| place.worker).collect()
+    };
+    let gone = members(&state, 5)[..2].to_vec();
+    see(&mut state, &without(&without(&all, gone[0]), gone[1]), now);
+    let first = copy(&mut state, now + GRACE);
+    let hit = members(&state, first.key.shuffle).iter().filter(|member| gone.contains(member)).count();
+    assert_eq!(hit, 2);
+}
+
+proptest! {
+    /// Workers die, come back empty and drain, as long as one that has everything stays; when it is over, every epoch
+    /// has as many good members as it can have, and what was drained holds nothing that is still wanted.
+    #[test]
+    fn in_the_end_every_epoch_is_where_it_should_be(
+        changes in proptest::collection::vec((0usize..4, 0u8..3), 0..6),
+        fails in proptest::collection::vec(any::<bool>(), 0..10),
+        shuffles in 1u32..5,
+    ) {
+        let mut now = Instant::now();
+        let mut all = workers(5);
+        let mut state = state(2, &all, now);
+        for shuffle in 0..shuffles {
+            state.place(shuffle, 300, now).expect("placed");
+        }
+        let mut fails = fails.into_iter();
+        let mut gone = None;
+        for (at, change) in changes.into_iter().map(Some).chain([None]).map(|change| change.unwrap_or((9, 9))) {
+            match change {
+                // One at a time, so that there is always somebody to copy from.
+                0 => gone = Some(at),
+                1 => all[at] = Worker { draining: false, ..anew(&all[at]) },
+                2 if !all.iter().any(|worker| worker.draining) => all[at].draining = true,
+                _ => all.iter_mut().for_each(|worker| worker.draining = false),
+            }
+            let alive: Vec<_> =
+                (0..).zip(&all).filter(|(at, _)| Some(*at) != gone).map(|(_, worker)| worker.clone()).collect();
+            see(&mut state, &alive, now);
+            now += GRACE;
+            for round in 0.. {
+                prop_assert!(round < 500, "it never ends");
+                state.follow(now);
+                match state.next_job(now) {
+                    Some(Job::Copy(copy)) => {
+                        prop_assert!(copy.from.worker.id != copy.to.worker.id);
+                        let made = !fails.next().unwrap_or(false);
+                        prop_assert!(!state.copied(&copy, made, now));
+                    }
+                    Some(Job::Forget(forget)) => {
+                        let known = state.get(forget.key.shuffle).expect("there");
+                        let epoch = &known.shards[forget.key.shard as usize][forget.key.epoch as usize];
+                        prop_assert!(!epoch.chain.contains(&forget.at));
+                        state.forgot(&forget, true, now);
+                    }
+                    None if state.work.barred.is_empty() => break,
+                    None => now += BARRED_FOR,
+                }
+            }
+            for known in state.shuffles.values() {
+                for epoch in known.shards.iter().flatten() {
+                    let mut ids: Vec<_> = epoch.chain.iter().map(|place| place.worker.id).collect();
+                    ids.sort_unstable();
+                    ids.dedup();
+                    prop_assert_eq!(ids.len(), 2, "{:?}", epoch);
+                    let standings = state.standings(epoch, now);
+                    prop_assert!(standings.iter().all(|standing| *standing == Standing::Whole), "{standings:?}");
+                }
+            }
+            prop_assert_eq!(state.health(now).under_replicated_epochs, 0);
+            prop_assert!(state.work.leaving.is_empty() && state.work.running.is_empty());
+            gone = None;
+        }
+    }
+}

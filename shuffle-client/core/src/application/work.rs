@@ -1,0 +1,88 @@
+//! What workers are to be told so that chains are as they should be, what of it is being done, and what must wait.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+use overhand_common::ids::ShardKey;
+use uuid::Uuid;
+
+use crate::{Layout, Place};
+
+/// For that long a worker that failed to take a copy of an epoch is not asked again.
+pub(super) const BARRED_FOR: Duration = Duration::from_secs(10);
+
+/// Something to tell a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Job {
+    Copy(Copy),
+    Forget(Forget),
+}
+
+/// An epoch of a shard is to be copied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Copy {
+    /// Tells the shuffle from another one of the same id.
+    pub(super) born: u64,
+    pub(super) key: ShardKey,
+    pub(super) layout: Layout,
+    pub(super) from: Place,
+    pub(super) to: Place,
+    /// Whose place in the chain it takes.
+    pub(super) replaces: Option<Place>,
+}
+
+impl Copy {
+    /// Puts the target where it belongs in the chain.
+    pub(super) fn enter(&self, chain: &mut Vec<Place>) {
+        let find = |id: Uuid| chain.iter().position(|place| place.worker.id == id);
+        let at = self.replaces.as_ref().and_then(|before| find(before.worker.id));
+        let there = find(self.to.worker.id);
+        match (at, there) {
+            (Some(at), Some(there)) if at != there => {
+                chain.remove(at);
+            }
+            (Some(at), _) => chain[at] = self.to.clone(),
+            (None, Some(_)) => {}
+            (None, None) => chain.push(self.to.clone()),
+        }
+    }
+}
+
+/// A worker that was drained need not hold its copy any more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Forget {
+    pub(super) key: ShardKey,
+    pub(super) at: Place,
+}
+
+/// What is being done and what must wait.
+#[derive(Debug, Default)]
+pub(super) struct Work {
+    pub(super) running: BTreeSet<ShardKey>,
+    pub(super) barred: HashMap<(ShardKey, Uuid), Instant>,
+    /// How often an epoch's copies failed: the next one is taken from another member.
+    pub(super) failures: BTreeMap<ShardKey, usize>,
+    /// Copies that are of no more use when their epoch is whole.
+    pub(super) leaving: BTreeMap<ShardKey, Vec<Place>>,
+}
+
+impl Work {
+    /// A shuffle was removed; what runs for it ends by itself.
+    pub(super) fn forget(&mut self, shuffle: u32) {
+        self.barred.retain(|(key, _), _| key.shuffle != shuffle);
+        self.failures.retain(|key, _| key.shuffle != shuffle);
+        self.leaving.retain(|key, _| key.shuffle != shuffle);
+    }
+
+    pub(super) fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {
+        self.barred.contains_key(&(key, worker))
+    }
+
+    pub(super) fn failed(&mut self, key: ShardKey, worker: Uuid, now: Instant) {
+        self.running.remove(&key);
+        self.barred.insert((key, worker), now + BARRED_FOR);
+        *self.failures.entry(key).or_default() += 1;
+    }
+}
