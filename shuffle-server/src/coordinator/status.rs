@@ -17,9 +17,11 @@ pub async fn status(workers: Vec<Worker>, known: Vec<Known>, started: Instant, n
     let (asked, mut shuffles) = ask_all(addresses).await;
     let mut applications: Vec<ApplicationStatus> = known
         .into_iter()
-        .map(|known| {
+        .filter_map(|known| {
             let held = shuffles.remove(known.app.as_str()).unwrap_or_default();
-            application(known, held)
+            // One that has ended and whose data is gone is known only so that it does not come back.
+            let is_over = matches!(known.phase, Phase::Deleted(_) | Phase::Ended(_)) && held.is_empty();
+            (!is_over).then(|| application(known, held))
         })
         .collect();
     // What is left belongs to applications that have ended and whose data is on its way out.
