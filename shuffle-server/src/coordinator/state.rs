@@ -115,7 +115,7 @@ impl State {
     /// there, `Backpressure` if its tenant runs as many as it may.
     pub fn register(&mut self, app: &AppId, tenant: &str, now: Instant) -> Result<()> {
         self.tidy(now);
-        let is_new = !self.apps.get(app).is_some_and(|known| known.heard.is_some());
+        let is_new = self.apps.get(app).is_none_or(|known| known.heard.is_none());
         if is_new && let Some(reason) = self.rules.quotas.refuse_application(tenant, &self.running(tenant, app)) {
             self.events.push(Event::Refused(app.clone(), reason.clone()));
             return Err(Error::new(ErrorKind::Backpressure, reason));
