@@ -24,6 +24,21 @@ pub fn status_of(error: &Error) -> Status {
     Status::new(code, error.message())
 }
 
+/// The kind of error that a gRPC status stands for: [`status_of`] backwards.
+pub fn kind_of(code: Code) -> ErrorKind {
+    match code {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => ErrorKind::Retry,
+        Code::ResourceExhausted => ErrorKind::Backpressure,
+        Code::FailedPrecondition => ErrorKind::Stale,
+        Code::NotFound => ErrorKind::NotFound,
+        Code::DataLoss => ErrorKind::DataLost,
+        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented | Code::AlreadyExists => ErrorKind::Invalid,
+        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
+        Code::Cancelled => ErrorKind::Closed,
+        Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Internal,
+    }
+}
+
 /// A connection to `host:port`, with this much time to be made and for each call. The error is text for people.
 pub async fn connect(address: &str, patience: Duration) -> Result<Channel, String> {
     let endpoint = Endpoint::from_shared(format!("http://{address}"))

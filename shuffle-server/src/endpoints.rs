@@ -10,7 +10,7 @@ use overhand_common::{Error, ErrorKind, Result};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use crate::config::{Listen, split};
+use crate::config::{Listen, machine_name, split};
 
 const FILE: &str = "endpoints.json";
 
@@ -91,6 +91,17 @@ impl Listeners {
 }
 
 impl Endpoints {
+    /// Those of the server that runs on a data folder.
+    pub fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(FILE);
+        let text = fs::read_to_string(&path).map_err(|error| {
+            let text = format!("{} can't be read ({error}): no server runs on this folder", path.display());
+            Error::new(ErrorKind::NotFound, text)
+        })?;
+        serde_json::from_str(&text)
+            .map_err(|error| Error::new(ErrorKind::Invalid, format!("{} is damaged: {error}", path.display())))
+    }
+
     /// Writes them into a data folder; the file is there as long as the returned value.
     pub fn publish(&self, folder: &Path) -> Result<Published> {
         let path = folder.join(FILE);
@@ -130,9 +141,4 @@ async fn bind(address: &str, purpose: &str, change: &str) -> Result<TcpListener>
 fn local(listener: &TcpListener) -> Result<SocketAddr> {
     let address = listener.local_addr();
     address.map_err(|error| Error::new(ErrorKind::Internal, format!("a socket has no address: {error}")))
-}
-
-fn machine_name() -> String {
-    let name = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
 }

@@ -73,11 +73,16 @@ impl Part {
         self.health.set(&self.name, State { problem: Some(problem.into()), fatal: false });
     }
 
+    /// What is not well here, if anything.
+    pub fn problem(&self) -> Option<String> {
+        self.health.parts.lock().get(&self.name).and_then(|state| state.problem.clone())
+    }
+
     /// Waits until all is well here.
     pub async fn until_good(&self) {
         loop {
             let changed = self.health.changed.notified();
-            if self.health.parts.lock().get(&self.name).is_some_and(|state| state.problem.is_none()) {
+            if self.problem().is_none() {
                 return;
             }
             changed.await;

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use overhand_common::{Error, ErrorKind, Result, token::TokenKey};
+use overhand_common::{Error, ErrorKind, Result};
 use overhand_proto::v1::{coordinator_server::CoordinatorServer, worker_server::WorkerServer};
 use tokio::{net::TcpListener, time::timeout};
 use tokio_util::sync::CancellationToken;
@@ -18,13 +18,13 @@ use tonic::{service::Routes, transport::server::TcpIncoming};
 use crate::{
     admin::{self, Registry},
     config::{Config, Role},
-    coordinator::{Access, Rules, Service, State},
+    coordinator::{Access, Cluster, Metrics as CoordinatorMetrics, Rules, Service, State},
     endpoints::{Endpoints, Listeners, Published},
     health::{Health, Part},
-    secret,
+    secret::{Registration, Secret},
     tasks::Tasks,
     worker::{
-        Describe, Place, Reporter,
+        Describe, Place, Reports,
         net::{self, Limits, Plane},
         store::{self, Store},
     },
@@ -97,27 +97,34 @@ impl Running {
             // A store makes its own folders.
             make(folder)?;
         }
-        let key = secret::token_key(&config.auth.secret_file, folder.map(AsRef::as_ref), &mut rand::rng())?;
+        let secret = Secret::open(&config.auth.secret_file, folder.map(AsRef::as_ref), &mut rand::rng())?;
 
         let mut routes = Routes::builder();
         if role.coordinates() {
-            routes.add_service(CoordinatorServer::new(coordinator(config, key.clone())?));
+            let service = coordinator(config, role, secret.clone(), registry)?;
+            self.tasks.spawn("coordinator watch", service.clone().watch(self.tasks.stop()));
+            routes.add_service(CoordinatorServer::new(service));
         }
-        if let Some(store) = &store {
-            routes.add_service(WorkerServer::new(Describe::new(store.clone())));
-        }
-        self.tasks.spawn("control plane", control_plane(control, routes.routes(), self.tasks.stop()));
-
-        if let (Some(store), Some(listener)) = (store, data) {
-            let metrics = net::Metrics::new(registry.recorder());
-            let plane = Plane::new(store.clone(), key.clone(), limits(config), metrics);
-            self.tasks.spawn("data plane", plane.serve(listener, self.tasks.stop()));
+        let reports = store.as_ref().map(|store| {
             let addresses = match role {
                 Role::Standalone => vec![own_control],
                 Role::Coordinator | Role::Worker => config.worker.coordinators.clone(),
             };
-            for address in addresses {
-                let part = self.report_to(address, config, &store, &key);
+            self.reports(addresses, config, store, &secret)
+        });
+        if let (Some(store), Some((reports, _))) = (&store, &reports) {
+            routes.add_service(WorkerServer::new(Describe::new(store.clone(), secret.clone(), reports.clone())));
+        }
+        self.tasks.spawn("control plane", control_plane(control, routes.routes(), self.tasks.stop()));
+
+        if let (Some(store), Some(listener), Some((reports, parts))) = (store, data, reports) {
+            let metrics = net::Metrics::new(registry.recorder());
+            let plane = Plane::new(store, secret.key, limits(config), metrics);
+            self.tasks.spawn("data plane", plane.serve(listener, self.tasks.stop()));
+            for at in 0..reports.count() {
+                self.tasks.spawn("reports", reports.clone().run(at, self.tasks.stop()));
+            }
+            for part in parts {
                 // A driver that comes as soon as this process is ready must find its worker.
                 if role == Role::Standalone && timeout(FIRST_REPORT, part.until_good()).await.is_err() {
                     return Err(Error::new(ErrorKind::Internal, format!("no report was taken: {:?}", self.problems())));
@@ -150,17 +157,27 @@ impl Running {
         Ok(store)
     }
 
-    fn report_to(&self, address: String, config: &Config, store: &Arc<Store>, key: &TokenKey) -> Part {
+    /// What is reported to the coordinators at these addresses, and the part of health where each has its say.
+    fn reports(
+        &self,
+        addresses: Vec<String>,
+        config: &Config,
+        store: &Arc<Store>,
+        secret: &Secret,
+    ) -> (Arc<Reports>, Vec<Part>) {
         let place = Place {
             data_address: self.endpoints.data.clone().unwrap_or_default(),
             control_address: self.endpoints.control.clone(),
+            host: config.worker.host.clone(),
             zone: config.worker.zone.clone(),
             tags: config.worker.tags.clone(),
         };
-        let part = self.health.part(format!("coordinator {address}"));
-        let reporter = Reporter::new(store.clone(), key.clone(), place, part.clone());
-        self.tasks.spawn("reporter", reporter.run(address, self.tasks.stop()));
-        part
+        let parts: Vec<Part> =
+            addresses.iter().map(|address| self.health.part(format!("coordinator {address}"))).collect();
+        let coordinators = addresses.into_iter().zip(parts.iter().cloned()).collect();
+        let (reports, deletions) = Reports::new(store.clone(), secret.clone(), place, coordinators);
+        self.tasks.spawn("deletions", deletions.run(self.tasks.stop()));
+        (reports, parts)
     }
 
     /// Takes no more requests, ends what is under way, brings everything to disk, and forgets the endpoints. An error
@@ -206,15 +223,24 @@ fn judge(store: &Store, part: &Part) {
     }
 }
 
-fn coordinator(config: &Config, key: TokenKey) -> Result<Service> {
-    let rules = Rules { lease: config.coordinator.lease.0, worker_timeout: config.coordinator.worker_timeout.0 };
-    let access = Access {
-        key,
-        token_lifetime: config.coordinator.token_lifetime.0,
-        registration_secret: secret::registration(&config.auth.registration_secret_file)?,
+fn coordinator(config: &Config, role: Role, secret: Secret, registry: &Arc<Registry>) -> Result<Service> {
+    let rules = Rules {
+        lease: config.coordinator.lease.0,
+        worker_timeout: config.coordinator.worker_timeout.0,
+        quotas: config.limits(),
     };
+    let access = Access {
+        secret,
+        token_lifetime: config.coordinator.token_lifetime.0,
+        registration_secret: Registration::open(&config.auth.registration_secret_file)?,
+    };
+    let cluster =
+        Cluster { heartbeat_interval: config.coordinator.heartbeat_interval.0, replicas: config.replicas(role) };
     let state = State::new(rules, Instant::now());
-    Ok(Service::new(state, access, config.coordinator.heartbeat_interval.0))
+    let service = Service::new(state, access, cluster, CoordinatorMetrics::new(registry.recorder()));
+    let gauges = service.clone();
+    registry.before_render(move || gauges.refresh_metrics());
+    Ok(service)
 }
 
 async fn control_plane(listener: TcpListener, routes: Routes, stop: CancellationToken) -> Result<()> {

@@ -1,5 +1,7 @@
-//! The command line: `overhand standalone`, `coordinator`, `worker`, `status` and `config`.
+//! The command line: `overhand standalone`, `coordinator`, `worker`, `status`, `drain` and `config`.
 
+mod cluster;
+mod drain;
 mod serve;
 mod show;
 mod status;
@@ -24,10 +26,12 @@ enum Command {
     Standalone(Settings),
     /// A coordinator: who is there, who is alive, which data may go.
     Coordinator(Settings),
-    /// A worker: keeps blocks. It needs worker.coordinators and auth.secret_file.
-    Worker(Settings),
-    /// Shows workers, applications and shuffles.
+    /// A worker: keeps blocks. It needs its coordinators and the cluster's secret.
+    Worker(WorkerSettings),
+    /// Shows workers, coordinators, applications and shuffles.
     Status(status::Options),
+    /// Takes a worker out of service: it takes no new data, and what it holds is moved away. Or puts it back.
+    Drain(drain::Options),
     /// Prints the effective configuration, with every key's meaning.
     Config(ConfigOptions),
 }
@@ -51,9 +55,24 @@ struct Settings {
     /// When data is acknowledged: "memory" or "disk". [default: memory]
     #[arg(long, value_name = "WHEN")]
     durability: Option<String>,
+    /// The file with the cluster's secret, the same on every server. [default: one is made in the first data folder]
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<String>,
     /// Any other key, as in --set coordinator.lease=30s.
     #[arg(long, value_name = "SECTION.KEY=VALUE")]
     set: Vec<String>,
+    /// What a worker is given with --coordinator.
+    #[arg(skip)]
+    coordinators: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct WorkerSettings {
+    /// A coordinator to report to; once for each.
+    #[arg(long, value_name = "HOST:PORT")]
+    coordinator: Vec<String>,
+    #[command(flatten)]
+    settings: Settings,
 }
 
 #[derive(Debug, Args)]
@@ -80,7 +99,10 @@ pub fn run() -> ExitCode {
     let result = match Overhand::parse().command {
         Command::Standalone(settings) => serve::run(&settings, Role::Standalone),
         Command::Coordinator(settings) => serve::run(&settings, Role::Coordinator),
-        Command::Worker(settings) => serve::run(&settings, Role::Worker),
+        Command::Worker(WorkerSettings { coordinator, settings }) => {
+            serve::run(&Settings { coordinators: coordinator, ..settings }, Role::Worker)
+        }
+        Command::Drain(options) => drain::run(options),
         Command::Status(options) => status::run(&options),
         Command::Config(options) => print_config(&options),
     };
@@ -116,6 +138,8 @@ impl Settings {
         given("--listen", "listen.control", self.listen.iter().cloned().collect());
         given("--memory-budget", "memory.budget", self.memory_budget.iter().cloned().collect());
         given("--durability", "storage.durability", self.durability.iter().cloned().collect());
+        given("--secret-file", "auth.secret_file", self.secret_file.iter().cloned().collect());
+        given("--coordinator", "worker.coordinators", self.coordinators.clone());
         for set in &self.set {
             // Without "=" the whole of it is no key either, and is refused as one.
             let (key, value) = set.split_once('=').unwrap_or((set, ""));

@@ -37,6 +37,7 @@ impl Role {
 }
 
 const LEAST_BUDGET: Size = Size::mib(32);
+const MOST_REPLICAS: u32 = 3;
 const LEAST_WINDOW: Size = Size::mib(1);
 const LEAST_BANDWIDTH: Size = Size::mib(1);
 
@@ -59,10 +60,13 @@ impl Config {
         }
         let has_secret = !self.auth.secret_file.as_os_str().is_empty();
         expect(has_secret || (role.coordinates() && !dirs.is_empty()) || role == Role::Standalone, &|| {
-            format!("auth.secret_file: a {} needs the cluster's secret, the same on every server", role.name())
+            format!(
+                "auth.secret_file: a {} needs the cluster's secret, the same on every server, by --secret-file FILE",
+                role.name()
+            )
         });
         expect(role != Role::Worker || !self.worker.coordinators.is_empty(), &|| {
-            "worker.coordinators: a worker needs at least one coordinator, as in [\"10.0.0.1:7337\"]".into()
+            "worker.coordinators: a worker needs at least one coordinator, as in --coordinator 10.0.0.1:7337".into()
         });
         let addresses = [
             ("listen.control", &self.listen.control, true),
@@ -128,6 +132,19 @@ impl Config {
             expect((least..=most).contains(&period), &|| format!("{key}: {period} is not from {least} to a year"));
         }
         let coordinator = &self.coordinator;
+        expect(coordinator.replicas <= MOST_REPLICAS, &|| {
+            format!("coordinator.replicas: {} is not from 1 to {MOST_REPLICAS}", coordinator.replicas)
+        });
+        let (applications, bytes) = (&self.quotas.applications, &self.quotas.bytes);
+        let tenants: [(&str, Vec<&str>); 2] = [
+            ("quotas.applications", applications.iter().map(|entry| entry.tenant.as_str()).collect()),
+            ("quotas.bytes", bytes.iter().map(|entry| entry.tenant.as_str()).collect()),
+        ];
+        for (key, tenants) in tenants {
+            for (at, tenant) in tenants.iter().enumerate() {
+                expect(!tenants[..at].contains(tenant), &|| format!("{key}: tenant {tenant:?} is there twice"));
+            }
+        }
         for (key, period) in [("lease", coordinator.lease), ("worker_timeout", coordinator.worker_timeout)] {
             expect(period.0 >= coordinator.heartbeat_interval.0 * 2, &|| {
                 format!(

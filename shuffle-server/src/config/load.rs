@@ -87,6 +87,7 @@ impl Config {
             memory: Section::read(&mut source),
             network: Section::read(&mut source),
             coordinator: Section::read(&mut source),
+            quotas: Section::read(&mut source),
             worker: Section::read(&mut source),
             auth: Section::read(&mut source),
             log: Section::read(&mut source),

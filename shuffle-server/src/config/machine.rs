@@ -7,6 +7,12 @@ use super::Size;
 const FALLBACK: u64 = 4 << 30;
 const LEAST: u64 = 256 << 20;
 
+/// The machine's name.
+pub fn machine_name() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    if name.trim().is_empty() { "localhost".to_owned() } else { name.trim().to_owned() }
+}
+
 /// A quarter of the memory that this process may use, in whole MiB.
 pub fn quarter_of_memory() -> Size {
     let memory = memory(Path::new("/"));

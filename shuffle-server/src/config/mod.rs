@@ -4,12 +4,13 @@
 //! - `load`: flags over environment over file over defaults; unknown keys and wrong values are all named at once.
 //! - `check`: whether the values fit together.
 //! - `text`: the effective configuration, the sample file and the reference page.
-//! - [`Size`], [`Period`]: numbers with units.
+//! - [`Size`], [`Period`]: numbers with units. [`PerTenant`]: a number for each tenant.
 
 mod check;
 mod load;
 mod machine;
 mod section;
+mod tenant;
 mod text;
 mod units;
 
@@ -19,10 +20,12 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Role, split};
 pub use load::{Flag, Problems};
+pub use machine::machine_name;
 pub use section::Key;
+pub use tenant::PerTenant;
 pub use units::{Period, Size};
 
-use crate::worker::store;
+use crate::{coordinator::Quotas as Limits, worker::store};
 use section::{Section, section};
 
 section! {
@@ -112,6 +115,9 @@ section! {
         lease: Period = Period::secs(60);
         /// How often workers report, and so how soon they hear which applications have ended.
         heartbeat_interval: Period = Period::secs(1);
+        /// How many workers hold each byte, from 1 to 3, unless an application asks for another number. 0: 2 for
+        /// `overhand coordinator`, 1 for `overhand standalone`.
+        replicas: u32 = 0;
         /// A worker that is silent for that long is given no new shuffles.
         worker_timeout: Period = Period::secs(10);
         /// How long a token is good for; drivers and executors of longer jobs renew theirs.
@@ -120,10 +126,26 @@ section! {
 }
 
 section! {
+    /// What each tenant may have, the same on every coordinator, as "tenant=limit"; "*" is each one that is not named.
+    Quotas = "quotas" {
+        /// Applications that run at once; one more is refused. Drivers say whose they are: where that can't be trusted,
+        /// set auth.registration_secret_file.
+        applications: Vec<PerTenant<u64>> = Vec::new() => (r#"["etl=20", "*=100"]"#, "none");
+        /// Bytes on all workers together, in memory and on disk; each replica counts. A tenant that holds that much is
+        /// given no new shuffles, and those that it has may grow.
+        bytes: Vec<PerTenant<Size>> = Vec::new() => (r#"["etl=2 TiB", "*=500 GiB"]"#, "none");
+    }
+}
+
+section! {
     /// The worker's place in the cluster.
     Worker = "worker" {
-        /// host:port of every coordinator to report to; a standalone server reports to itself.
+        /// host:port of every coordinator to report to; a standalone server reports to itself. Flag: --coordinator, once
+        /// for each.
         coordinators: Vec<String> = Vec::new() => (r#"["10.0.0.1:7337"]"#, "none");
+        /// The machine that this worker runs on: two replicas on one machine are avoided. In a container, give the name
+        /// of the node.
+        host: String = machine::machine_name() => (r#""node-7""#, "the machine's name");
         /// Failure domain: rack or zone.
         zone: String = String::new();
         /// Anything that placement should know about this worker.
@@ -135,7 +157,7 @@ section! {
     /// Who may do what.
     Auth = "auth" {
         /// The file with the cluster's secret, which signs tokens: 16 bytes or more, the same on every server. Empty: a
-        /// secret is made once and kept in the first data folder.
+        /// secret is made once and kept in the first data folder. Flag: --secret-file.
         secret_file: PathBuf = PathBuf::new();
         /// The file with the secret that drivers must show to register an application. Empty: anybody may.
         registration_secret_file: PathBuf = PathBuf::new();
@@ -185,6 +207,8 @@ pub struct Config {
     pub network: Network,
     /// `[coordinator]`
     pub coordinator: Coordinator,
+    /// `[quotas]`
+    pub quotas: Quotas,
     /// `[worker]`
     pub worker: Worker,
     /// `[auth]`
@@ -205,10 +229,27 @@ impl Config {
             entry(&self.memory),
             entry(&self.network),
             entry(&self.coordinator),
+            entry(&self.quotas),
             entry(&self.worker),
             entry(&self.auth),
             entry(&self.log),
         ]
+    }
+
+    /// How many workers hold each byte, in a cluster whose coordinators have this role.
+    pub fn replicas(&self, role: Role) -> u32 {
+        match (self.coordinator.replicas, role) {
+            (0, Role::Standalone) => 1,
+            (0, Role::Coordinator | Role::Worker) => 2,
+            (given, _) => given,
+        }
+    }
+
+    /// What tenants may have.
+    pub fn limits(&self) -> Limits {
+        let bytes = self.quotas.bytes.iter().map(|entry| (entry.tenant.clone(), entry.limit.0));
+        let applications = self.quotas.applications.iter().map(|entry| (entry.tenant.clone(), entry.limit));
+        Limits { applications: applications.collect(), bytes: bytes.collect() }
     }
 
     /// What the worker's store is set up with.

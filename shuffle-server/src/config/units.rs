@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
+use super::PerTenant;
+
 const SIZES: [(&str, u64); 4] = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
 const PERIODS: [(&str, u128); 3] = [("h", 3_600_000), ("min", 60_000), ("s", 1000)];
 
@@ -92,6 +94,8 @@ macro_rules! as_text {
 
 as_text!(Size);
 as_text!(Period);
+as_text!(PerTenant<u64>);
+as_text!(PerTenant<Size>);
 
 /// Anything that can be shown, as text.
 struct Text(String);

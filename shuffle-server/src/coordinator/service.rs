@@ -1,44 +1,41 @@
 //! The coordinator over gRPC. Handlers decode, make one call to the state, and encode.
 
 use std::{
-    collections::BTreeSet,
-    fmt,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
-use overhand_common::{
-    Error, ErrorKind, Result,
-    ids::AppId,
-    token::{Claims, TokenKey},
-};
-use overhand_proto::v1::{
-    self as proto, ApplicationStatus, StatusResponse, WorkerStatus, coordinator_server::Coordinator,
-};
+use overhand_common::{Error, ErrorKind, Result, ids::AppId, token::Claims};
+use overhand_proto::v1::{self as proto, StatusResponse, coordinator_server::Coordinator};
 use parking_lot::Mutex;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status};
 
-use super::{Report, State, describe::ask_all};
-use crate::control::{millis, status_of};
-
-/// The application that workers' tokens are made out to; no real application may have this name.
-pub const WORKER_APP: &str = "worker";
+use super::{Event, Holdings, Metrics, Report, State, Wellbeing, drain, status::status};
+use crate::{
+    control::{millis, status_of},
+    secret::{Registration, Secret, WORKER_APP},
+};
 
 /// Who is let in.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Access {
     /// Signs and checks tokens.
-    pub key: TokenKey,
+    pub secret: Secret,
     /// How long a token is good for.
     pub token_lifetime: Duration,
     /// What a driver must show to register, if anything.
-    pub registration_secret: Option<String>,
+    pub registration_secret: Option<Registration>,
 }
 
-impl fmt::Debug for Access {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("token_lifetime", &self.token_lifetime).finish_non_exhaustive()
-    }
+/// What everybody in the cluster goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cluster {
+    /// How often workers report.
+    pub heartbeat_interval: Duration,
+    /// How many workers hold each byte, unless an application asks for another number.
+    pub replicas: u32,
 }
 
 /// The gRPC service of a coordinator.
@@ -46,35 +43,74 @@ impl fmt::Debug for Access {
 pub struct Service {
     state: Arc<Mutex<State>>,
     access: Access,
-    heartbeat_interval: Duration,
+    cluster: Cluster,
+    metrics: Metrics,
     started: Instant,
 }
 
 impl Service {
     /// A service around this state.
-    pub fn new(state: State, access: Access, heartbeat_interval: Duration) -> Self {
-        Self { state: Arc::new(Mutex::new(state)), access, heartbeat_interval, started: Instant::now() }
+    pub fn new(state: State, access: Access, cluster: Cluster, metrics: Metrics) -> Self {
+        Self { state: Arc::new(Mutex::new(state)), access, cluster, metrics, started: Instant::now() }
+    }
+
+    /// Notices what becomes of those that are silent, until `stop`.
+    pub async fn watch(self, stop: CancellationToken) -> Result<()> {
+        let mut ticks = interval(self.cluster.heartbeat_interval);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.change(|state| state.tidy(Instant::now())),
+                () = stop.cancelled() => return Ok(()),
+            }
+        }
+    }
+
+    /// Sets the gauges to what is so now.
+    pub fn refresh_metrics(&self) {
+        self.metrics.refresh(&self.state.lock(), Instant::now());
+    }
+
+    /// Changes the state, and tells what happened.
+    fn change<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        let (done, events) = {
+            let mut state = self.state.lock();
+            let done = work(&mut state);
+            (done, state.events())
+        };
+        events.iter().for_each(|event| self.metrics.count(event));
+        events.iter().for_each(Event::log);
+        done
     }
 
     fn sign(&self, app: &AppId, tenant: &str) -> Result<String> {
-        self.access.key.sign(app, tenant, SystemTime::now(), self.access.token_lifetime)
+        self.access.secret.key.sign(app, tenant, SystemTime::now(), self.access.token_lifetime)
     }
 
     fn driver(&self, token: &str) -> Result<Claims> {
-        let claims = self.access.key.verify(token)?;
+        let claims = self.access.secret.key.verify(token)?;
         if claims.app.as_str() == WORKER_APP {
             return Err(Error::new(ErrorKind::Denied, "this is a worker's token, an application's is needed"));
         }
         Ok(claims)
     }
 
+    /// What a driver is told about its tenant's quota: empty while all is well.
+    fn over_quota(&self, state: &State, tenant: &str) -> String {
+        let over = state.over_quota(tenant);
+        if over.is_some() {
+            self.metrics.count_over_quota();
+        }
+        over.unwrap_or_default()
+    }
+
     fn register(
         &self,
-        request: proto::RegisterApplicationRequest,
+        request: &proto::RegisterApplicationRequest,
         now: Instant,
     ) -> Result<proto::RegisterApplicationResponse> {
         if let Some(secret) = &self.access.registration_secret
-            && !same(secret.as_bytes(), request.registration_secret.as_bytes())
+            && !secret.is(&request.registration_secret)
         {
             let text = "the registration secret is wrong: set the one of this cluster's auth.registration_secret_file";
             return Err(Error::new(ErrorKind::Denied, text));
@@ -84,26 +120,31 @@ impl Service {
             return Err(Error::new(ErrorKind::Invalid, format!("an application can't be called {WORKER_APP:?}")));
         }
         let token = self.sign(&app, &request.tenant)?;
-        let mut state = self.state.lock();
-        state.register(&app, &request.tenant, now)?;
-        tracing::info!(%app, tenant = request.tenant, "application registered");
-        Ok(proto::RegisterApplicationResponse {
-            token,
-            token_lifetime_ms: millis(self.access.token_lifetime),
-            lease_ms: millis(state.rules().lease),
-            workers: state.workers(now).into_iter().map(Report::encode).collect(),
-            replicas: 1,
-            over_quota: String::new(),
+        self.change(|state| {
+            state.register(&app, &request.tenant, now)?;
+            Ok(proto::RegisterApplicationResponse {
+                token,
+                token_lifetime_ms: millis(self.access.token_lifetime),
+                lease_ms: millis(state.rules().lease),
+                workers: state.workers(now).into_iter().map(Report::encode).collect(),
+                replicas: self.cluster.replicas,
+                over_quota: self.over_quota(state, &request.tenant),
+            })
         })
     }
 
-    fn keep_alive(&self, request: &proto::KeepAliveRequest, now: Instant) -> Result<proto::KeepAliveResponse> {
-        let claims = self.driver(&request.token)?;
-        let mut state = self.state.lock();
-        state.keep_alive(&claims.app, &claims.tenant, now)?;
-        let workers = state.workers(now).into_iter().map(Report::encode).collect();
-        let lease_ms = millis(state.rules().lease);
-        Ok(proto::KeepAliveResponse { lease_ms, workers, replicas: 1, over_quota: String::new() })
+    fn keep_alive(&self, request: proto::KeepAliveRequest, now: Instant) -> Result<proto::KeepAliveResponse> {
+        let Claims { app, tenant, .. } = self.driver(&request.token)?;
+        let wellbeing = request.health.map(Wellbeing::decode);
+        self.change(|state| {
+            state.keep_alive(&app, &tenant, wellbeing, now)?;
+            Ok(proto::KeepAliveResponse {
+                lease_ms: millis(state.rules().lease),
+                workers: state.workers(now).into_iter().map(Report::encode).collect(),
+                replicas: self.cluster.replicas,
+                over_quota: self.over_quota(state, &tenant),
+            })
+        })
     }
 
     fn renew_token(&self, request: &proto::RenewTokenRequest) -> Result<proto::RenewTokenResponse> {
@@ -115,71 +156,38 @@ impl Service {
 
     fn end(&self, request: &proto::EndApplicationRequest, now: Instant) -> Result<proto::EndApplicationResponse> {
         let claims = self.driver(&request.token)?;
-        self.state.lock().end(&claims.app, now);
-        tracing::info!(app = %claims.app, "application ended");
+        self.change(|state| state.end(&claims.app, now));
         Ok(proto::EndApplicationResponse {})
     }
 
     fn heartbeat(&self, request: proto::HeartbeatRequest, now: Instant) -> Result<proto::HeartbeatResponse> {
-        let claims = self.access.key.verify(&request.token)?;
-        if claims.app.as_str() != WORKER_APP {
-            return Err(Error::new(ErrorKind::Denied, "only a worker may report, this is an application's token"));
-        }
+        self.access.secret.check_own(&request.token)?;
+        let holdings = Holdings::decode(&request)?;
         let info = request.worker.ok_or_else(|| Error::new(ErrorKind::Invalid, "the report names no worker"))?;
         let report = Report::decode(info)?;
-        let apps = request.apps.iter().map(|app| app.parse()).collect::<Result<BTreeSet<AppId>, _>>()?;
-        let ended = self.state.lock().heartbeat(report, apps, now)?;
+        let leaving = self.change(|state| state.heartbeat(report, holdings, now))?;
         Ok(proto::HeartbeatResponse {
-            ended_apps: ended.into_iter().map(String::from).collect(),
-            interval_ms: millis(self.heartbeat_interval),
-            expired_apps: vec![],
+            ended_apps: leaving.ended.into_iter().map(String::from).collect(),
+            interval_ms: millis(self.cluster.heartbeat_interval),
+            expired_apps: leaving.expired.into_iter().map(String::from).collect(),
         })
     }
 
-    async fn status(&self, now: Instant) -> StatusResponse {
-        let (workers, known) = {
-            let state = self.state.lock();
-            (state.all_workers(), state.applications(now))
-        };
-        let addresses = workers.iter().map(|worker| worker.report.control_address.clone()).collect();
-        let (descriptions, mut shuffles) = ask_all(addresses).await;
-        let mut applications: Vec<ApplicationStatus> = vec![];
-        for known in known {
-            let app = String::from(known.app);
-            let held = shuffles.remove(&app).unwrap_or_default();
-            applications.push(ApplicationStatus {
-                app,
-                tenant: known.tenant,
-                lease_ms: millis(known.lease),
-                shuffles: held,
-                health: None,
-            });
-        }
-        // What is left belongs to applications that have ended and whose data is on its way out.
-        let leaving = shuffles.into_iter().map(|(app, shuffles)| ApplicationStatus {
-            app,
-            shuffles,
-            ..ApplicationStatus::default()
-        });
-        applications.extend(leaving);
-        let workers = workers.into_iter().zip(descriptions).map(|(worker, asked)| WorkerStatus {
-            info: Some(worker.report.encode()),
-            reported_ms_ago: millis(now.duration_since(worker.reported)),
-            disks: asked.disks,
-            error: asked.error,
-        });
-        StatusResponse {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            uptime_ms: millis(now.duration_since(self.started)),
-            workers: workers.collect(),
-            applications,
-        }
+    async fn drain(&self, request: proto::DrainRequest) -> Result<proto::DrainResponse> {
+        self.access.secret.check_own(&request.token)?;
+        let worker = self.state.lock().find_worker(&request.worker)?;
+        let draining = !request.undo;
+        drain::set_draining(&worker, draining, request.token).await?;
+        Ok(proto::DrainResponse { worker: Some(Report { draining, ..worker }.encode()) })
     }
-}
 
-/// Compares without telling by the time it takes where the first difference is.
-fn same(one: &[u8], other: &[u8]) -> bool {
-    one.len() == other.len() && one.iter().zip(other).fold(0, |differ, (one, other)| differ | (one ^ other)) == 0
+    async fn status(&self, now: Instant) -> StatusResponse {
+        let (workers, known) = self.change(|state| {
+            state.tidy(now);
+            (state.all_workers(), state.applications(now))
+        });
+        status(workers, known, self.started, now).await
+    }
 }
 
 fn answer<T>(result: Result<T>) -> Result<Response<T>, Status> {
@@ -192,14 +200,14 @@ impl Coordinator for Service {
         &self,
         request: Request<proto::RegisterApplicationRequest>,
     ) -> Result<Response<proto::RegisterApplicationResponse>, Status> {
-        answer(self.register(request.into_inner(), Instant::now()))
+        answer(self.register(request.get_ref(), Instant::now()))
     }
 
     async fn keep_alive(
         &self,
         request: Request<proto::KeepAliveRequest>,
     ) -> Result<Response<proto::KeepAliveResponse>, Status> {
-        answer(Service::keep_alive(self, request.get_ref(), Instant::now()))
+        answer(Service::keep_alive(self, request.into_inner(), Instant::now()))
     }
 
     async fn renew_token(
@@ -223,8 +231,8 @@ impl Coordinator for Service {
         answer(Service::heartbeat(self, request.into_inner(), Instant::now()))
     }
 
-    async fn drain(&self, _request: Request<proto::DrainRequest>) -> Result<Response<proto::DrainResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+    async fn drain(&self, request: Request<proto::DrainRequest>) -> Result<Response<proto::DrainResponse>, Status> {
+        answer(Service::drain(self, request.into_inner()).await)
     }
 
     async fn status(&self, _request: Request<proto::StatusRequest>) -> Result<Response<StatusResponse>, Status> {

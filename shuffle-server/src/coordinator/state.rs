@@ -8,15 +8,20 @@ use std::{
 use overhand_common::{Error, ErrorKind, Result, ids::AppId};
 use uuid::Uuid;
 
-use super::Report;
+use super::{Event, Holdings, Quotas, Report, Wellbeing};
 
-/// How long things last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// For how many leases a silent worker is remembered.
+const REMEMBERED: u32 = 10;
+
+/// How long things last, and how much there may be.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
     /// An application that nobody speaks for during this time is gone.
     pub lease: Duration,
     /// A worker that is silent for this time is given no new shuffles.
     pub worker_timeout: Duration,
+    /// What tenants may have.
+    pub quotas: Quotas,
 }
 
 /// What a coordinator knows. Every event carries the time at which it happens; times never go back.
@@ -26,19 +31,28 @@ pub struct State {
     started: Instant,
     apps: BTreeMap<AppId, App>,
     workers: BTreeMap<Uuid, Worker>,
+    events: Vec<Event>,
 }
 
 #[derive(Debug)]
 struct App {
     tenant: String,
     phase: Phase,
+    /// When its driver last spoke to this coordinator.
+    heard: Option<Instant>,
+    wellbeing: Option<Wellbeing>,
 }
 
+/// How far an application is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Phase {
+pub enum Phase {
     /// Until then.
     Live(Instant),
-    /// Since then its data is being deleted.
+    /// Since then nobody has spoken for it here. Other coordinators may still hear of it, and its driver may come back.
+    Expired(Instant),
+    /// As before, and since then a worker deletes its data: it is too late for its driver.
+    Deleted(Instant),
+    /// It ended by its driver's word then: its data goes.
     Ended(Instant),
 }
 
@@ -47,53 +61,109 @@ enum Phase {
 pub struct Worker {
     /// What it said.
     pub report: Report,
+    /// What it holds.
+    pub holdings: Holdings,
     /// When it said so.
     pub reported: Instant,
-    apps: BTreeSet<AppId>,
+    /// It has been silent for too long.
+    pub silent: bool,
 }
 
-/// A live application.
+/// An application, for those who look.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Known {
     /// The application.
     pub app: AppId,
     /// Who pays for it; empty if it is known only by a worker's report.
     pub tenant: String,
+    /// How far it is.
+    pub phase: Phase,
     /// What is left of its lease.
     pub lease: Duration,
+    /// Since when its driver has said nothing to this coordinator.
+    pub unheard: Option<Duration>,
+    /// How its data fares, if its driver has said.
+    pub wellbeing: Option<Wellbeing>,
+}
+
+/// What a worker is told about the applications that it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Leaving {
+    /// Ended by their drivers' word.
+    pub ended: Vec<AppId>,
+    /// Their leases have expired here.
+    pub expired: Vec<AppId>,
 }
 
 impl State {
     /// A coordinator that has just started.
     pub fn new(rules: Rules, now: Instant) -> Self {
-        Self { rules, started: now, apps: BTreeMap::new(), workers: BTreeMap::new() }
+        Self { rules, started: now, apps: BTreeMap::new(), workers: BTreeMap::new(), events: vec![] }
     }
 
     /// The rules that it was made with.
-    pub fn rules(&self) -> Rules {
-        self.rules
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// What has happened since this was last asked.
+    pub fn events(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.events)
     }
 
     /// A driver starts an application, or says so again. `Stale` if one of this id has ended and its data may still be
-    /// there.
+    /// there, `Backpressure` if its tenant runs as many as it may.
     pub fn register(&mut self, app: &AppId, tenant: &str, now: Instant) -> Result<()> {
         self.tidy(now);
-        self.renew(app, Some(tenant), now)
+        let is_new = self.apps.get(app).is_none_or(|known| known.heard.is_none());
+        if is_new && let Some(reason) = self.rules.quotas.refuse_application(tenant, &self.running(tenant, app)) {
+            self.events.push(Event::Refused(app.clone(), reason.clone()));
+            return Err(Error::new(ErrorKind::Backpressure, reason));
+        }
+        self.renew(app, Some(tenant), now)?;
+        if is_new {
+            self.events.push(Event::Registered(app.clone()));
+            if let Some(known) = self.apps.get_mut(app) {
+                known.wellbeing = Some(Wellbeing::default());
+            }
+        }
+        Ok(())
     }
 
-    /// A driver is alive. One that this coordinator does not know (it may have been restarted) is taken in.
-    /// `Stale` if the application has ended or its lease expired.
-    pub fn keep_alive(&mut self, app: &AppId, tenant: &str, now: Instant) -> Result<()> {
-        // A late driver comes before the tidying: as long as no worker was told, nothing is lost.
+    /// A driver is alive. One that this coordinator does not know (it may have been restarted) is taken in, and one whose
+    /// lease expired is taken back: as long as nothing was deleted, nothing is lost. `Stale` if the application has
+    /// ended, or if a worker deletes its data.
+    pub fn keep_alive(&mut self, app: &AppId, tenant: &str, wellbeing: Option<Wellbeing>, now: Instant) -> Result<()> {
         self.renew(app, Some(tenant), now)?;
+        if let (Some(now), Some(known)) = (wellbeing, self.apps.get_mut(app)) {
+            // What happened before this coordinator started is no news.
+            let before = known.wellbeing.replace(now.clone()).unwrap_or_else(|| now.clone());
+            if before != now {
+                self.events.push(Event::Fares(app.clone(), before, now));
+            }
+        }
         self.tidy(now);
         Ok(())
+    }
+
+    /// Why new shuffles of this tenant are refused, if they are.
+    pub fn over_quota(&self, tenant: &str) -> Option<String> {
+        let mine = |app: &AppId| {
+            self.apps.get(app).is_some_and(|known| known.tenant == tenant && !matches!(known.phase, Phase::Ended(_)))
+        };
+        let heard = self.workers.values().filter(|worker| !worker.silent);
+        let held = heard
+            .flat_map(|worker| &worker.holdings.usage)
+            .filter(|(app, _)| mine(app))
+            .map(|(_, held)| held.bytes)
+            .fold(0, u64::saturating_add);
+        self.rules.quotas.over_bytes(tenant, held)
     }
 
     /// Whether an application may still have tokens. `Stale` if it has ended.
     pub fn may_renew_token(&self, app: &AppId) -> Result<()> {
         match self.apps.get(app) {
-            Some(App { phase: Phase::Ended(_), .. }) => Err(ended(app)),
+            Some(App { phase: Phase::Ended(_) | Phase::Deleted(_), .. }) => Err(over(app)),
             _ => Ok(()),
         }
     }
@@ -101,36 +171,62 @@ impl State {
     /// A driver ends its application: from now on workers are told to delete its data. Ending it twice is no error.
     pub fn end(&mut self, app: &AppId, now: Instant) {
         self.tidy(now);
-        let entry = self.apps.entry(app.clone());
-        let entry = entry.or_insert_with(|| App { tenant: String::new(), phase: Phase::Ended(now) });
-        if let Phase::Live(_) = entry.phase {
-            entry.phase = Phase::Ended(now);
+        let known = self.apps.entry(app.clone()).or_insert_with(|| App::new("", Phase::Expired(now)));
+        if !matches!(known.phase, Phase::Ended(_)) {
+            known.phase = Phase::Ended(now);
+            self.events.push(Event::Ended(app.clone()));
         }
     }
 
-    /// A worker reports what it holds; the answer is what of this it must delete. A report of an older incarnation than
-    /// the last one is `Stale`: somebody else uses a copy of the data folders.
-    pub fn heartbeat(&mut self, report: Report, apps: BTreeSet<AppId>, now: Instant) -> Result<Vec<AppId>> {
+    /// A worker reports; the answer is what may leave it. A report of an older incarnation than the last one is `Stale`:
+    /// somebody else uses a copy of the data folders.
+    pub fn heartbeat(&mut self, report: Report, holdings: Holdings, now: Instant) -> Result<Leaving> {
         let id = report.id;
-        if let Some(known) = self.workers.get(&id.id)
+        let known = self.workers.get(&id.id);
+        if let Some(known) = known
             && known.report.id.incarnation > id.incarnation
         {
             let text =
                 format!("worker {id} is out of date: {} has reported; is one data folder used twice?", known.report.id);
             return Err(Error::new(ErrorKind::Stale, text));
         }
-        for app in &apps {
+        if known.is_none_or(|known| known.silent || known.report.id != id) {
+            self.events.push(Event::Heard(id));
+        }
+        if known.is_some_and(|known| known.report.draining) != report.draining {
+            self.events.push(Event::Draining(id, report.draining));
+        }
+        for app in &holdings.apps {
             if !self.apps.contains_key(app) {
                 self.renew(app, None, now)?;
             }
         }
-        self.workers.insert(id.id, Worker { report, reported: now, apps: apps.clone() });
+        for app in &holdings.deleted {
+            if let Some(known) = self.apps.get_mut(app)
+                && !matches!(known.phase, Phase::Ended(_))
+            {
+                known.phase = Phase::Deleted(now);
+            }
+        }
+        let apps = holdings.apps.clone();
+        self.workers.insert(id.id, Worker { report, holdings, reported: now, silent: false });
         self.tidy(now);
-        let has_ended = |app: &AppId| matches!(self.apps.get(app), Some(App { phase: Phase::Ended(_), .. }));
-        Ok(apps.into_iter().filter(has_ended).collect())
+        Ok(self.leaving(apps))
     }
 
-    /// The workers that new shuffles may be placed on.
+    fn leaving(&self, held: BTreeSet<AppId>) -> Leaving {
+        let mut leaving = Leaving::default();
+        for app in held {
+            match self.apps.get(&app).map(|known| known.phase) {
+                Some(Phase::Ended(_)) => leaving.ended.push(app),
+                Some(Phase::Expired(_) | Phase::Deleted(_)) => leaving.expired.push(app),
+                Some(Phase::Live(_)) | None => {}
+            }
+        }
+        leaving
+    }
+
+    /// The workers that are alive; those that drain or whose disks are full are among them and say so.
     pub fn workers(&self, now: Instant) -> Vec<Report> {
         let timeout = self.rules.worker_timeout;
         let alive = self.workers.values().filter(|worker| now.duration_since(worker.reported) <= timeout);
@@ -142,63 +238,113 @@ impl State {
         self.workers.values().cloned().collect()
     }
 
-    /// The live applications.
-    pub fn applications(&self, now: Instant) -> Vec<Known> {
-        let live = self.apps.iter().filter_map(|(app, entry)| match entry.phase {
-            Phase::Live(until) => {
-                let lease = until.saturating_duration_since(now);
-                Some(Known { app: app.clone(), tenant: entry.tenant.clone(), lease })
+    /// The worker that is meant by its id, the beginning of its id, or an address. `NotFound` if there is none, `Invalid`
+    /// if there are several; both name them.
+    pub fn find_worker(&self, text: &str) -> Result<Report> {
+        let is_meant = |worker: &&Worker| {
+            let report = &worker.report;
+            let id = report.id.id.to_string();
+            !text.is_empty() && (id.starts_with(text) || report.data_address == text || report.control_address == text)
+        };
+        let found: Vec<&Worker> = self.workers.values().filter(is_meant).collect();
+        let names = |workers: &[&Worker]| {
+            let name = |worker: &&Worker| format!("{} at {}", worker.report.id.id, worker.report.data_address);
+            workers.iter().map(name).collect::<Vec<_>>().join(", ")
+        };
+        match found.as_slice() {
+            [worker] => Ok(worker.report.clone()),
+            [] => {
+                let all: Vec<&Worker> = self.workers.values().collect();
+                let known = if all.is_empty() { "none has reported".to_owned() } else { names(&all) };
+                Err(Error::new(ErrorKind::NotFound, format!("there is no worker {text:?}, there are: {known}")))
             }
-            Phase::Ended(_) => None,
-        });
-        live.collect()
+            several => {
+                let text = format!("{text:?} may be any of {}: write more of the id", names(several));
+                Err(Error::new(ErrorKind::Invalid, text))
+            }
+        }
     }
 
-    /// Ends what has expired, and forgets what is over.
+    /// The applications, also those that are on their way out.
+    pub fn applications(&self, now: Instant) -> Vec<Known> {
+        let known = self.apps.iter().map(|(app, known)| Known {
+            app: app.clone(),
+            tenant: known.tenant.clone(),
+            phase: known.phase,
+            lease: match known.phase {
+                Phase::Live(until) => until.saturating_duration_since(now),
+                Phase::Expired(_) | Phase::Deleted(_) | Phase::Ended(_) => Duration::ZERO,
+            },
+            unheard: known.heard.map(|heard| now.saturating_duration_since(heard)),
+            wellbeing: known.wellbeing.clone(),
+        });
+        known.collect()
+    }
+
+    /// Takes note of what has expired or fallen silent, and forgets what is over.
     pub fn tidy(&mut self, now: Instant) {
-        let lease = self.rules.lease;
+        let (lease, worker_timeout) = (self.rules.lease, self.rules.worker_timeout);
         if now.duration_since(self.started) > lease {
-            for entry in self.apps.values_mut() {
-                if let Phase::Live(until) = entry.phase
+            for (app, known) in &mut self.apps {
+                if let Phase::Live(until) = known.phase
                     && until < now
                 {
-                    entry.phase = Phase::Ended(now);
+                    known.phase = Phase::Expired(now);
+                    self.events.push(Event::Expired(app.clone()));
                 }
             }
         }
-        // A worker may be away for a while and come back; when it reports again it is known again.
-        let silence = (lease * 2).max(self.rules.worker_timeout);
+        for worker in self.workers.values_mut() {
+            if !worker.silent && now.duration_since(worker.reported) > worker_timeout {
+                worker.silent = true;
+                let bytes = worker.holdings.usage.values().map(|held| held.bytes).fold(0, u64::saturating_add);
+                self.events.push(Event::Silent(worker.report.id, bytes));
+            }
+        }
+        // A worker may be away for a while and come back; when it reports again it is known again. Until then people see
+        // what it held.
+        let silence = (lease * REMEMBERED).max(worker_timeout);
         self.workers.retain(|_, worker| now.duration_since(worker.reported) <= silence);
         let workers = &self.workers;
-        self.apps.retain(|app, entry| match entry.phase {
+        self.apps.retain(|app, known| match known.phase {
             Phase::Live(_) => true,
-            Phase::Ended(since) => {
-                now.duration_since(since) <= lease || workers.values().any(|worker| worker.apps.contains(app))
+            Phase::Expired(since) | Phase::Deleted(since) | Phase::Ended(since) => {
+                now.duration_since(since) <= lease || workers.values().any(|worker| worker.holdings.apps.contains(app))
             }
         });
+    }
+
+    /// The other live applications of a tenant.
+    fn running(&self, tenant: &str, but: &AppId) -> Vec<&AppId> {
+        let live =
+            |known: &App| known.tenant == tenant && known.heard.is_some() && matches!(known.phase, Phase::Live(_));
+        self.apps.iter().filter(|(app, known)| *app != but && live(known)).map(|(app, _)| app).collect()
     }
 
     fn renew(&mut self, app: &AppId, tenant: Option<&str>, now: Instant) -> Result<()> {
-        let until = now + self.rules.lease;
-        match self.apps.get_mut(app) {
-            Some(App { phase: Phase::Ended(_), .. }) => Err(ended(app)),
-            Some(entry) => {
-                entry.phase = Phase::Live(until);
-                if let Some(tenant) = tenant {
-                    entry.tenant = tenant.to_owned();
-                }
-                Ok(())
-            }
-            None => {
-                let tenant = tenant.unwrap_or_default().to_owned();
-                self.apps.insert(app.clone(), App { tenant, phase: Phase::Live(until) });
-                Ok(())
-            }
+        let live = Phase::Live(now + self.rules.lease);
+        let known = self.apps.entry(app.clone()).or_insert_with(|| App::new(tenant.unwrap_or_default(), live));
+        match known.phase {
+            Phase::Ended(_) | Phase::Deleted(_) => return Err(over(app)),
+            Phase::Expired(_) => self.events.push(Event::Returned(app.clone())),
+            Phase::Live(_) => {}
         }
+        known.phase = live;
+        if let Some(tenant) = tenant {
+            tenant.clone_into(&mut known.tenant);
+            known.heard = Some(now);
+        }
+        Ok(())
     }
 }
 
-fn ended(app: &AppId) -> Error {
+impl App {
+    fn new(tenant: &str, phase: Phase) -> Self {
+        Self { tenant: tenant.to_owned(), phase, heard: None, wellbeing: None }
+    }
+}
+
+fn over(app: &AppId) -> Error {
     let text =
         format!("application {app} has ended or its lease expired, and its data is being deleted: use another id");
     Error::new(ErrorKind::Stale, text)

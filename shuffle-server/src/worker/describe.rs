@@ -1,25 +1,41 @@
-//! What a worker says about itself when it is asked.
+//! What a worker says about itself when it is asked, and what it is told.
 
 use std::sync::Arc;
 
+use overhand_common::Result;
 use overhand_proto::v1::{
-    ApplicationStatus, DescribeRequest, DescribeResponse, DiskStatus, SetDrainingRequest, SetDrainingResponse,
-    ShuffleStatus, worker_server::Worker,
+    ApplicationStatus, CoordinatorStatus, DescribeRequest, DescribeResponse, DiskStatus, SetDrainingRequest,
+    SetDrainingResponse, ShuffleStatus, worker_server::Worker,
 };
 use tonic::{Request, Response, Status};
 
-use super::store::{AppStats, DiskStats, ShuffleStats, Store};
+use super::{
+    Reports,
+    store::{AppStats, DiskStats, ShuffleStats, Store},
+};
+use crate::{control::status_of, secret::Secret};
 
 /// The worker's gRPC service.
 #[derive(Clone)]
 pub struct Describe {
     store: Arc<Store>,
+    secret: Secret,
+    reports: Arc<Reports>,
 }
 
 impl Describe {
-    /// Speaks for this store.
-    pub fn new(store: Arc<Store>) -> Self {
-        Self { store }
+    /// Speaks for this store. What is changed by order is told to the coordinators by `reports`.
+    pub fn new(store: Arc<Store>, secret: Secret, reports: Arc<Reports>) -> Self {
+        Self { store, secret, reports }
+    }
+
+    fn drain(&self, request: &SetDrainingRequest) -> Result<()> {
+        self.secret.check_own(&request.token)?;
+        // First nothing new is taken, and then drivers hear of it: what they move away does not grow again.
+        self.store.set_draining(request.draining);
+        tracing::info!(draining = request.draining, "whether new data is taken was changed by order");
+        self.reports.wake();
+        Ok(())
     }
 }
 
@@ -27,17 +43,23 @@ impl Describe {
 impl Worker for Describe {
     async fn describe(&self, _request: Request<DescribeRequest>) -> Result<Response<DescribeResponse>, Status> {
         let description = self.store.describe();
+        let coordinators = self.reports.coordinators().into_iter();
         Ok(Response::new(DescribeResponse {
             disks: description.disks.into_iter().map(disk).collect(),
             applications: description.apps.into_iter().map(application).collect(),
+            coordinators: coordinators
+                .map(|(address, problem)| CoordinatorStatus { address, problem: problem.unwrap_or_default() })
+                .collect(),
+            draining: self.store.is_draining(),
         }))
     }
 
     async fn set_draining(
         &self,
-        _request: Request<SetDrainingRequest>,
+        request: Request<SetDrainingRequest>,
     ) -> Result<Response<SetDrainingResponse>, Status> {
-        Err(Status::unimplemented("not yet"))
+        self.drain(request.get_ref()).map_err(|error| status_of(&error))?;
+        Ok(Response::new(SetDrainingResponse {}))
     }
 }
 

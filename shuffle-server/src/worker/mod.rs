@@ -2,8 +2,8 @@
 //!
 //! - [`net`]: the data plane, over which clients push and fetch.
 //! - [`store`]: what it keeps and where: the state machine behind the network.
-//! - [`Reporter`]: tells the coordinators that it is alive and what it holds, and deletes what they say has ended.
-//! - [`Describe`]: says everything about itself, for `overhand status`.
+//! - [`Reports`]: tells the coordinators that it is alive and what it holds. [`Deletions`]: deletes what they say is over.
+//! - [`Describe`]: says everything about itself, for `overhand status`, and is told to drain.
 
 pub mod net;
 pub mod store;
@@ -12,4 +12,4 @@ mod describe;
 mod reporter;
 
 pub use describe::Describe;
-pub use reporter::{Place, Reporter};
+pub use reporter::{Deletions, Place, Reports, Votes};

@@ -1,33 +1,40 @@
-//! A worker's reports to a coordinator, and what it deletes because of the answers.
+//! A worker's reports to its coordinators, and what it deletes because of the answers.
+//!
+//! - [`Reports`]: what is reported, and to whom; one loop for each coordinator.
+//! - [`Votes`]: which applications may go, counted over all coordinators.
+//! - [`Deletions`]: deletes them meanwhile.
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, SystemTime},
+mod deletions;
+mod votes;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use overhand_common::{Result, ids::AppId};
+use overhand_proto::v1::{
+    ApplicationUsage, HeartbeatRequest, HeartbeatResponse, coordinator_client::CoordinatorClient,
 };
-
-use overhand_common::{Result, ids::AppId, token::TokenKey};
-use overhand_proto::v1::{HeartbeatRequest, HeartbeatResponse, coordinator_client::CoordinatorClient};
+use parking_lot::Mutex;
 use tokio::{
-    task::JoinSet,
+    sync::{mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use tonic::transport::Channel;
+use tonic::{Code, transport::Channel};
+
+pub use deletions::Deletions;
+pub use votes::Votes;
 
 use super::store::Store;
-use crate::{
-    control,
-    coordinator::{Report, WORKER_APP},
-    health::Part,
-};
+use crate::{control, coordinator::Report, health::Part, secret::Secret};
 
 /// How long a coordinator may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How soon a coordinator that did not answer is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
-/// A token is for one report; this much allows for clocks that differ.
-const TOKEN_LIFETIME: Duration = Duration::from_secs(600);
+/// The least and the most that a coordinator may ask to wait between two reports.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(3600));
+/// Deletions that wait to be begun. What does not fit is named again by the next answer.
+const WAITING: usize = 256;
 
 /// What does not change about a worker while it runs.
 #[derive(Debug, Clone)]
@@ -36,35 +43,80 @@ pub struct Place {
     pub data_address: String,
     /// host:port that others reach the control plane by.
     pub control_address: String,
+    /// The machine.
+    pub host: String,
     /// Rack or zone.
     pub zone: String,
     /// Anything that placement should know.
     pub tags: Vec<String>,
 }
 
-/// Reports to one coordinator.
-pub struct Reporter {
+/// What a worker reports, and to whom.
+pub struct Reports {
     store: Arc<Store>,
-    key: TokenKey,
+    secret: Secret,
     place: Place,
+    coordinators: Vec<Coordinator>,
+    votes: Mutex<Votes>,
+    deletions: mpsc::Sender<AppId>,
+    news: watch::Sender<()>,
+}
+
+/// A coordinator to report to.
+struct Coordinator {
+    address: String,
     health: Part,
 }
 
-impl Reporter {
-    /// A reporter for this store; whether the coordinator takes its reports is told to `health`.
-    pub fn new(store: Arc<Store>, key: TokenKey, place: Place, health: Part) -> Self {
-        Self { store, key, place, health }
+impl Reports {
+    /// Reports of this store to these coordinators; whether one takes them is told to its part. Also what deletes what
+    /// their answers name.
+    pub fn new(
+        store: Arc<Store>,
+        secret: Secret,
+        place: Place,
+        coordinators: Vec<(String, Part)>,
+    ) -> (Arc<Self>, Deletions) {
+        let (deletions, wanted) = mpsc::channel(WAITING);
+        let votes = Mutex::new(Votes::new(coordinators.len()));
+        let coordinators = coordinators.into_iter().map(|(address, health)| Coordinator { address, health }).collect();
+        let news = watch::Sender::new(());
+        let reports = Arc::new(Self { store, secret, place, coordinators, votes, deletions, news });
+        (reports.clone(), Deletions::new(reports, wanted))
     }
 
-    /// Reports to the coordinator at `address` until `stop`.
-    pub async fn run(self, address: String, stop: CancellationToken) -> Result<()> {
+    /// How many coordinators there are.
+    pub fn count(&self) -> usize {
+        self.coordinators.len()
+    }
+
+    /// Each coordinator's address, and why it takes no reports; `None` if it does.
+    pub fn coordinators(&self) -> Vec<(String, Option<String>)> {
+        self.coordinators.iter().map(|known| (known.address.clone(), known.health.problem())).collect()
+    }
+
+    /// Something changed that coordinators should know at once.
+    pub fn wake(&self) {
+        self.news.send_replace(());
+    }
+
+    /// The worker deletes this application: drivers that come back are to be told.
+    fn deleting(&self, app: &AppId) {
+        self.votes.lock().deleting(app);
+        self.wake();
+    }
+
+    /// Reports to the coordinator of this number until `stop`.
+    pub async fn run(self: Arc<Self>, to: usize, stop: CancellationToken) -> Result<()> {
+        let Coordinator { address, health } = &self.coordinators[to];
+        let mut news = self.news.subscribe();
         let mut channel: Option<Channel> = None;
         let mut failing = false;
-        let mut removals = Removals::new(self.store.clone());
         loop {
             let begun = Instant::now();
+            news.mark_unchanged();
             let reported = tokio::select! {
-                reported = self.report(&address, &mut channel) => reported,
+                reported = self.report(to, &mut channel) => reported,
                 () = stop.cancelled() => break,
             };
             let pause = match reported {
@@ -72,113 +124,94 @@ impl Reporter {
                     if std::mem::take(&mut failing) {
                         tracing::info!(coordinator = address, "the coordinator takes reports again");
                     }
-                    self.health.good();
-                    answer.ended_apps.iter().for_each(|app| removals.begin(app));
-                    Duration::from_millis(answer.interval_ms)
+                    health.good();
+                    let pause = Duration::from_millis(answer.interval_ms).clamp(PAUSES.0, PAUSES.1);
+                    self.heard(to, answer);
+                    pause
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(coordinator = address, error, "the coordinator takes no reports");
                     }
-                    self.health.bad(error);
+                    health.bad(error);
+                    self.votes.lock().silent(to);
                     channel = None;
                     AGAIN
                 }
             };
             tokio::select! {
                 () = sleep_until(begun + pause) => {}
-                () = removals.reap() => {}
+                // The one that sends lives as long as this.
+                Ok(()) = news.changed(), if !failing => {}
                 () = stop.cancelled() => break,
             }
         }
-        removals.finish().await;
         Ok(())
     }
 
-    async fn report(&self, address: &str, channel: &mut Option<Channel>) -> Result<HeartbeatResponse, String> {
+    fn heard(&self, from: usize, answer: HeartbeatResponse) {
+        // A name that is none is of no application that is here.
+        let known = |names: Vec<String>| -> BTreeSet<AppId> {
+            names.into_iter().filter_map(|name| name.parse().ok()).collect()
+        };
+        let gone = self.votes.lock().heard(from, known(answer.ended_apps), known(answer.expired_apps));
+        for app in gone {
+            if self.deletions.try_send(app).is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn report(&self, to: usize, channel: &mut Option<Channel>) -> Result<HeartbeatResponse, String> {
+        let address = &self.coordinators[to].address;
         let connected = match channel.take() {
             Some(connected) => connected,
             None => control::connect(address, PATIENCE).await?,
         };
+        let deleted = self.votes.lock().untold(to);
+        let request = HeartbeatRequest {
+            worker: Some(self.own().encode()),
+            apps: self.store.apps().into_iter().map(String::from).collect(),
+            token: self.secret.sign_own().map_err(|error| error.to_string())?,
+            usage: self.usage(),
+            deleted_apps: deleted.iter().cloned().map(String::from).collect(),
+        };
+        let answer = CoordinatorClient::new(connected.clone()).heartbeat(request).await;
+        let answer = answer.map_err(|status| match status.code() {
+            Code::PermissionDenied => {
+                let file = self.secret.file.display();
+                format!("{address}: {}; this worker's secret is in {file}", status.message())
+            }
+            _ => format!("{address}: {}", status.message()),
+        })?;
+        *channel = Some(connected);
+        self.votes.lock().told(to, &deleted);
+        Ok(answer.into_inner())
+    }
+
+    fn own(&self) -> Report {
         let usage = self.store.usage();
-        let report = Report {
+        Report {
             id: self.store.worker_id(),
             data_address: self.place.data_address.clone(),
             control_address: self.place.control_address.clone(),
+            host: self.place.host.clone(),
             zone: self.place.zone.clone(),
             tags: self.place.tags.clone(),
             memory_budget: usage.memory_budget,
             memory_used: usage.memory_used,
             disk_free: usage.disk_free,
             disk_used: usage.disk_used,
-            draining: false,
-        };
-        let ourselves: AppId = WORKER_APP.parse().map_err(|error| format!("{error}"))?;
-        let token = self.key.sign(&ourselves, "", SystemTime::now(), TOKEN_LIFETIME);
-        let request = HeartbeatRequest {
-            worker: Some(report.encode()),
-            apps: self.store.apps().into_iter().map(String::from).collect(),
-            token: token.map_err(|error| error.to_string())?,
-            usage: vec![],
-        };
-        let answer = CoordinatorClient::new(connected.clone()).heartbeat(request).await;
-        let answer = answer.map_err(|status| format!("{address}: {}", status.message()))?;
-        *channel = Some(connected);
-        Ok(answer.into_inner())
-    }
-}
-
-/// Removals of applications: each may take long, and reports go on meanwhile.
-struct Removals {
-    store: Arc<Store>,
-    tasks: JoinSet<AppId>,
-    under_way: HashSet<AppId>,
-}
-
-impl Removals {
-    fn new(store: Arc<Store>) -> Self {
-        Self { store, tasks: JoinSet::new(), under_way: HashSet::new() }
-    }
-
-    /// Begins to remove an application, unless that is under way.
-    fn begin(&mut self, app: &str) {
-        let Ok(app) = app.parse::<AppId>() else { return };
-        if !self.under_way.insert(app.clone()) {
-            return;
+            draining: self.store.is_draining(),
         }
-        let store = self.store.clone();
-        self.tasks.spawn(async move {
-            match store.remove_app(&app).await {
-                Ok(()) => tracing::info!(%app, "application removed"),
-                // It is reported again with the next heartbeat, and so it is tried again.
-                Err(error) => tracing::error!(%app, %error, "an application could not be removed"),
-            }
-            app
+    }
+
+    fn usage(&self) -> Vec<ApplicationUsage> {
+        let apps = self.store.describe().apps.into_iter().map(|app| {
+            let bytes = app.shuffles.iter().map(|shuffle| shuffle.memory_bytes + shuffle.disk_bytes);
+            let held = bytes.filter(|bytes| *bytes > 0).fold((0, 0), |(sum, count), bytes| (sum + bytes, count + 1));
+            ApplicationUsage { app: app.app.into(), bytes: held.0, shuffles: held.1 }
         });
-    }
-
-    /// Takes note of those that are through; never returns.
-    async fn reap(&mut self) {
-        loop {
-            match self.tasks.join_next().await {
-                Some(done) => self.ended(done),
-                None => std::future::pending().await,
-            }
-        }
-    }
-
-    async fn finish(&mut self) {
-        while let Some(done) = self.tasks.join_next().await {
-            self.ended(done);
-        }
-    }
-
-    fn ended(&mut self, done: Result<AppId, tokio::task::JoinError>) {
-        match done {
-            Ok(app) => {
-                self.under_way.remove(&app);
-            }
-            Err(error) => tracing::error!(%error, "a removal failed badly"),
-        }
+        apps.collect()
     }
 }

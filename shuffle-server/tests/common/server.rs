@@ -14,7 +14,8 @@ use overhand_common::{
     token::TokenKey,
 };
 use overhand_proto::v1::{
-    EndApplicationRequest, KeepAliveRequest, RegisterApplicationRequest, coordinator_client::CoordinatorClient,
+    ApplicationHealth, EndApplicationRequest, KeepAliveRequest, KeepAliveResponse, RegisterApplicationRequest,
+    coordinator_client::CoordinatorClient,
 };
 use overhand_server::endpoints::Endpoints;
 use tempfile::TempDir;
@@ -64,14 +65,14 @@ impl Server {
     pub fn start_as(role: &'static str, folder: &Path, args: &[&str]) -> Self {
         let args: Vec<String> = args.iter().map(|arg| arg.to_string()).collect();
         let log = folder.with_extension("log");
-        let (process, endpoints) = Self::spawn(role, folder, &args, &log);
+        let (process, endpoints) = Self::spawn(role, folder, "127.0.0.1:0", &args, &log);
         Self { process, role, args, endpoints, folder: folder.to_owned(), log, _scratch: None }
     }
 
-    fn spawn(role: &str, folder: &Path, args: &[String], log: &Path) -> (Child, Endpoints) {
+    fn spawn(role: &str, folder: &Path, listen: &str, args: &[String], log: &Path) -> (Child, Endpoints) {
         let errors = fs::File::options().append(true).create(true).open(log).expect("log file");
         let mut process = command()
-            .args([role, "--listen", "127.0.0.1:0", "--data-dir"])
+            .args([role, "--listen", listen, "--data-dir"])
             .arg(folder)
             .args(args)
             .stdout(Stdio::piped())
@@ -88,8 +89,7 @@ impl Server {
 
     /// Stops it as its owner would.
     pub fn stop(&mut self) -> ExitStatus {
-        let pid = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it runs");
+        self.signal(rustix::process::Signal::TERM);
         self.process.wait().expect("it ends")
     }
 
@@ -115,7 +115,33 @@ impl Server {
 
     /// Starts it again on the same folder.
     pub fn start_again(&mut self) {
-        (self.process, self.endpoints) = Self::spawn(self.role, &self.folder, &self.args, &self.log);
+        (self.process, self.endpoints) = Self::spawn(self.role, &self.folder, "127.0.0.1:0", &self.args, &self.log);
+    }
+
+    /// Starts it again on the same folder and the same ports.
+    pub fn start_again_here(&mut self) {
+        let mut args = self.args.clone();
+        args.extend(["--set".to_owned(), format!("listen.admin={}", self.endpoints.admin)]);
+        if let Some(data) = &self.endpoints.data {
+            args.extend(["--set".to_owned(), format!("listen.data={data}")]);
+        }
+        let listen = self.endpoints.control.clone();
+        (self.process, self.endpoints) = Self::spawn(self.role, &self.folder, &listen, &args, &self.log);
+    }
+
+    /// Stops it in its tracks, as a machine that hangs.
+    pub fn freeze(&self) {
+        self.signal(rustix::process::Signal::STOP);
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal(rustix::process::Signal::CONT);
+    }
+
+    fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).expect("it runs");
     }
 
     /// What it has logged.
@@ -152,6 +178,20 @@ impl Server {
     pub fn keep_alive(&self, token: &str) -> Result<(), tonic::Status> {
         let request = KeepAliveRequest { token: token.into(), health: None };
         self.coordinator(async |client| client.keep_alive(request).await).map(drop)
+    }
+
+    /// Registers an application of this tenant, with however many workers; returns its token and why it may not grow.
+    pub fn register_for(&self, app: &str, tenant: &str) -> Result<(String, String), tonic::Status> {
+        let request =
+            RegisterApplicationRequest { app: app.into(), tenant: tenant.into(), registration_secret: String::new() };
+        let answer = self.coordinator(async |client| client.register_application(request).await)?.into_inner();
+        Ok((answer.token, answer.over_quota))
+    }
+
+    /// Keeps an application's lease and says how its data fares.
+    pub fn keep_alive_with(&self, token: &str, health: ApplicationHealth) -> Result<KeepAliveResponse, tonic::Status> {
+        let request = KeepAliveRequest { token: token.into(), health: Some(health) };
+        self.coordinator(async |client| client.keep_alive(request).await).map(tonic::Response::into_inner)
     }
 
     /// Ends an application.

@@ -5,16 +5,22 @@
 //! - [`startup`]: starting and stopping; what is wrong is said clearly.
 //! - [`restart`]: what is served after a restart, and what a damaged disk does.
 //! - [`lifecycle`]: applications and shuffles come and go, and leave nothing.
+//! - [`cluster`]: coordinators and workers as processes of their own, side by side; [`leases`], [`quotas`], [`drain`]: what
+//!   the coordinators decide.
 //! - [`memory`]: more data than memory, slow readers.
 //! - [`reference`]: the generated pages are current.
 
 mod bad_input;
 mod chains;
+mod cluster;
 #[path = "../common/mod.rs"]
 mod common;
 mod copies;
+mod drain;
+mod leases;
 mod lifecycle;
 mod memory;
+mod quotas;
 mod reference;
 mod restart;
 mod startup;
