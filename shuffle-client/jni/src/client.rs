@@ -1,16 +1,17 @@
 //! One per executor: `io.overhand.spark.jni.Native.client*`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use jni::{
     EnvUnowned, jni_mangle,
-    objects::{JByteArray, JClass},
+    objects::{JByteArray, JClass, JObject},
     sys::{jint, jlong},
 };
 use overhand_client::{Client, ClientConfig, Codec, Error, ErrorKind};
 
 use crate::{
     application::unsigned,
+    callback::JavaDriver,
     guard::guard,
     handle::{self, Held},
 };
@@ -21,7 +22,8 @@ impl Held for Client {
 }
 
 /// Starts a client. `key` may be null: no encryption. `writer_memory` and `reader_memory` are the most bytes that one
-/// writer or reader may hold; `slots` is how many of each run at a time.
+/// writer or reader may hold; `slots` is how many of each run at a time. `driver` is an
+/// `io.overhand.spark.jni.AskDriver`.
 #[jni_mangle("io.overhand.spark.jni.Native")]
 #[allow(clippy::too_many_arguments, reason = "called once per executor")]
 pub fn client_open<'local>(
@@ -35,6 +37,8 @@ pub fn client_open<'local>(
     slots: jint,
     threads: jint,
     connect_timeout_millis: jlong,
+    silence_millis: jlong,
+    driver: JObject<'local>,
 ) -> jlong {
     guard(env, |env| {
         let codec = u8::try_from(codec).ok().and_then(|code| Codec::from_code(code).ok());
@@ -57,9 +61,10 @@ pub fn client_open<'local>(
             encode_threads: threads,
             io_threads: threads.div_ceil(4),
             connect_timeout: Duration::from_millis(connect_timeout_millis.unsigned_abs()),
+            silence: Duration::from_millis(silence_millis.unsigned_abs()),
             ..ClientConfig::default()
         };
-        Ok(handle::open(Client::new(config)?))
+        Ok(handle::open(Client::with_driver(config, Arc::new(JavaDriver::new(env, &driver)?))?))
     })
 }
 

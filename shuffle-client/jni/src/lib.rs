@@ -7,6 +7,7 @@
 //! - [`client`]: one per executor.
 //! - [`writer`]: a map task's output, a chunk of memory per call.
 //! - [`reader`]: a reduce task's input, a batch of items per call.
+//! - [`callback`]: the driver that executors ask, and whether Spark wants a task to end: calls into Java.
 //!
 //! # Rules
 //! - No call is made per record, and none holds a Java array while it waits.
@@ -15,6 +16,7 @@
 //! - Nothing is installed in the process: no logger, no panic hook, no signal handler.
 
 mod application;
+mod callback;
 mod client;
 mod guard;
 mod handle;

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use jni::{
     EnvUnowned, jni_mangle,
-    objects::{JByteArray, JClass, JLongArray},
+    objects::{JByteArray, JClass, JLongArray, JObject},
     sys::{jint, jlong},
 };
 use overhand_client::{Attempt, Batch, Client, Expected, Placement, ReadRequest, ReadStats, Reader};
 
 use crate::{
     application::unsigned,
+    callback,
     guard::guard,
     handle::{self, Held},
 };
@@ -35,7 +36,7 @@ impl Held for Input {
 }
 
 /// A reader of a range of partitions and map indexes. `expected` has two numbers for each non-empty piece: the
-/// partition (upper half) with the map index (lower half), and the attempt.
+/// partition (upper half) with the map index (lower half), and the attempt. `interrupted` is as of a writer.
 #[jni_mangle("io.overhand.spark.jni.Native")]
 #[allow(clippy::too_many_arguments, reason = "called once per task")]
 pub fn reader_open<'local>(
@@ -48,6 +49,7 @@ pub fn reader_open<'local>(
     start_map: jint,
     end_map: jint,
     expected: JLongArray<'local>,
+    interrupted: JObject<'local>,
 ) -> jlong {
     guard(env, |env| {
         // SAFETY: Java holds its lock.
@@ -67,7 +69,8 @@ pub fn reader_open<'local>(
             maps: unsigned(start_map, "a map index")?..unsigned(end_map, "a map index")?,
             expected,
         };
-        let reader = client.reader(Arc::new(placement), request)?;
+        let mut reader = client.reader(Arc::new(placement), request)?;
+        reader.set_interrupt(callback::interrupt(env, &interrupted)?);
         Ok(handle::open(Input { reader, batch: None }))
     })
 }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use jni::{
     Env, EnvUnowned, jni_mangle,
-    objects::{JByteArray, JClass, JLongArray},
+    objects::{JByteArray, JClass, JLongArray, JObject},
     sys::{jboolean, jint, jlong},
 };
 use overhand_client::{Attempt, Chunk, Client, Placement, WriteStats, Writer};
 
 use crate::{
     application::unsigned,
+    callback,
     guard::{Failure, guard},
     handle::{self, Held},
 };
@@ -74,7 +75,8 @@ impl Output {
     }
 }
 
-/// A writer of one attempt's output to the shuffle of this placement.
+/// A writer of one attempt's output to the shuffle of this placement. `interrupted` is a
+/// `java.util.function.BooleanSupplier`: while a call waits, it says whether the task shall end.
 #[jni_mangle("io.overhand.spark.jni.Native")]
 pub fn writer_open<'local>(
     env: EnvUnowned<'local>,
@@ -83,13 +85,15 @@ pub fn writer_open<'local>(
     placement: JByteArray<'local>,
     map_index: jint,
     attempt: jlong,
+    interrupted: JObject<'local>,
 ) -> jlong {
     guard(env, |env| {
         // SAFETY: Java holds its lock.
         let client = unsafe { handle::shared::<Client>(client)? };
         let placement = Placement::decode(&env.convert_byte_array(&placement)?)?;
         let attempt = Attempt { map_index: unsigned(map_index, "a map index")?, attempt: attempt as u64 };
-        let writer = client.writer(Arc::new(placement), attempt)?;
+        let mut writer = client.writer(Arc::new(placement), attempt)?;
+        writer.set_interrupt(callback::interrupt(env, &interrupted)?);
         Ok(handle::open(Output { writer, batch: vec![], open: None }))
     })
 }

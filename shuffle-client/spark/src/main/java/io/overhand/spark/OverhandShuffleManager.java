@@ -5,6 +5,8 @@ import java.util.Optional;
 import io.overhand.spark.conf.OverhandConf;
 import io.overhand.spark.conf.SparkSettings;
 import io.overhand.spark.driver.Driver;
+import io.overhand.spark.driver.DriverSide;
+import io.overhand.spark.driver.RemoteDriver;
 import io.overhand.spark.jni.NativeClient;
 import io.overhand.spark.read.OverhandReader;
 import io.overhand.spark.write.OverhandWriter;
@@ -34,6 +36,8 @@ public final class OverhandShuffleManager extends SortShuffleManager {
   private final OverhandConf conf;
   /** Null in an executor. */
   private final Driver driver;
+  /** How tasks here reach the driver, which is this very object's in local mode. */
+  private final DriverSide driverSide;
   private NativeClient client;
   private boolean stopped;
 
@@ -46,6 +50,7 @@ public final class OverhandShuffleManager extends SortShuffleManager {
     super(sparkConf);
     conf = new OverhandConf(sparkConf);
     driver = isDriver ? new Driver(sparkConf, conf) : null;
+    driverSide = isDriver ? driver : new RemoteDriver(sparkConf);
     if (isDriver) {
       for (String change : SparkSettings.apply(sparkConf)) {
         LOG.info("set {}", change);
@@ -87,7 +92,7 @@ public final class OverhandShuffleManager extends SortShuffleManager {
       @SuppressWarnings("unchecked")
       OverhandShuffleHandle<K, Object, C> ours = (OverhandShuffleHandle<K, Object, C>) handle;
       return new OverhandReader<>(
-          ours, client(), startMapIndex, endMapIndex, startPartition, endPartition, context, metrics);
+          ours, client(), driverSide, startMapIndex, endMapIndex, startPartition, endPartition, context, metrics);
     }
     return super.getReader(handle, startMapIndex, endMapIndex, startPartition, endPartition, context, metrics);
   }
@@ -125,7 +130,7 @@ public final class OverhandShuffleManager extends SortShuffleManager {
       // Spark gives the key to its own shuffle's streams only: what leaves through us, we encrypt.
       boolean encrypted = env.conf().getBoolean("spark.io.encryption.enabled", false);
       byte[] key = encrypted ? env.securityManager().getIOEncryptionKey().get() : null;
-      client = new NativeClient(conf, key, slots(env.conf()));
+      client = new NativeClient(conf, key, slots(env.conf()), driverSide::ask);
     }
     return client;
   }

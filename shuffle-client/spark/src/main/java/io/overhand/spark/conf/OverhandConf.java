@@ -85,6 +85,28 @@ public final class OverhandConf {
               "Needed where the coordinators are set up with one. Spark redacts the value in its pages and logs.",
               text -> text));
 
+  /** How many workers hold each byte. */
+  public static final ConfEntry<Integer> REPLICAS =
+      declare(
+          new ConfEntry<>(
+              PREFIX + "replicas",
+              "0 to 3",
+              "0",
+              "How many workers hold each byte of shuffle data: with 2 or 3, no map task runs again because a worker"
+                  + " is lost. 0 takes what the coordinators are set up with.",
+              text -> Values.between(text, 0, 3)));
+
+  /** Which workers take the data. */
+  public static final ConfEntry<List<String>> TAGS =
+      declare(
+          new ConfEntry<>(
+              PREFIX + "tags",
+              "name,...",
+              "",
+              "Only workers that have all of these tags take the application's data. When it isn't set, any worker"
+                  + " does.",
+              Values::names));
+
   /** How long a connection may take. */
   public static final ConfEntry<Long> CONNECT_TIMEOUT =
       declare(
@@ -93,7 +115,18 @@ public final class OverhandConf {
               "a duration",
               "5s",
               "How long a coordinator or a worker may take to answer a new connection.",
-              Values::millis));
+              text -> Values.millis(text, 1)));
+
+  /** How long a worker may say nothing. */
+  public static final ConfEntry<Long> SILENCE =
+      declare(
+          new ConfEntry<>(
+              PREFIX + "silence",
+              "a duration, at least 2s",
+              "10s",
+              "How long a worker that owes an answer may say nothing before it is given up, and others of its chain"
+                  + " or a new one take over. A worker that is alive says each second that it is busy.",
+              text -> Values.millis(text, 2000)));
 
   /** What one map task may buffer. */
   public static final ConfEntry<Long> WRITER_MEMORY =
@@ -134,7 +167,10 @@ public final class OverhandConf {
   private final int zstdLevel;
   private final String tenant;
   private final String registrationSecret;
+  private final int replicas;
+  private final List<String> tags;
   private final long connectTimeoutMillis;
+  private final long silenceMillis;
   private final long writerMemory;
   private final long readerMemory;
   private final int ioThreads;
@@ -158,7 +194,10 @@ public final class OverhandConf {
     zstdLevel = orZero(read(conf, ZSTD_LEVEL, problems));
     tenant = read(conf, TENANT, problems);
     registrationSecret = read(conf, REGISTRATION_SECRET, problems);
+    replicas = orZero(read(conf, REPLICAS, problems));
+    tags = read(conf, TAGS, problems);
     connectTimeoutMillis = orZero(read(conf, CONNECT_TIMEOUT, problems));
+    silenceMillis = orZero(read(conf, SILENCE, problems));
     writerMemory = orZero(read(conf, WRITER_MEMORY, problems));
     readerMemory = orZero(read(conf, READER_MEMORY, problems));
     ioThreads = orZero(read(conf, IO_THREADS, problems));
@@ -202,9 +241,24 @@ public final class OverhandConf {
     return registrationSecret;
   }
 
+  /** How many workers hold each byte; 0 for what the coordinators say. */
+  public int replicas() {
+    return replicas;
+  }
+
+  /** What every worker that takes the data must have; empty for any worker. */
+  public List<String> tags() {
+    return tags;
+  }
+
   /** How long a new connection may take. */
   public long connectTimeoutMillis() {
     return connectTimeoutMillis;
+  }
+
+  /** How long a worker that owes an answer may say nothing. */
+  public long silenceMillis() {
+    return silenceMillis;
   }
 
   /** Bytes that one map task may buffer. */

@@ -29,10 +29,10 @@ final class Values {
     return bytes;
   }
 
-  static long millis(String text) {
+  static long millis(String text, long least) {
     long millis = JavaUtils.timeStringAsMs(text);
-    if (millis <= 0) {
-      throw new IllegalArgumentException("it must be more than nothing");
+    if (millis < least) {
+      throw new IllegalArgumentException("at least " + least + " ms are needed");
     }
     return millis;
   }
@@ -45,13 +45,20 @@ final class Values {
     return value;
   }
 
-  static List<String> addresses(String text) {
-    List<String> addresses = new ArrayList<>();
+  static List<String> names(String text) {
+    List<String> names = new ArrayList<>();
     for (String part : text.split(",")) {
-      String address = part.trim();
-      if (address.isEmpty()) {
-        continue;
+      String name = part.trim();
+      if (!name.isEmpty()) {
+        names.add(name);
       }
+    }
+    return Collections.unmodifiableList(names);
+  }
+
+  static List<String> addresses(String text) {
+    List<String> addresses = names(text);
+    for (String address : addresses) {
       int colon = address.lastIndexOf(':');
       if (colon <= 0) {
         throw new IllegalArgumentException("\"" + address + "\" has no port");
@@ -65,9 +72,8 @@ final class Values {
       if (port < 1 || port > 65535) {
         throw new IllegalArgumentException("\"" + address + "\": ports are from 1 to 65535");
       }
-      addresses.add(address);
     }
-    return Collections.unmodifiableList(addresses);
+    return addresses;
   }
 
   /** The one of {@code known} that is most like {@code key}: the fewest letters to add, remove or change. */

@@ -7,9 +7,11 @@ import java.util.concurrent.ThreadLocalRandom;
 
 import io.overhand.spark.conf.Fallback;
 import io.overhand.spark.conf.OverhandConf;
+import io.overhand.spark.jni.Answer;
 import io.overhand.spark.jni.ErrorKind;
 import io.overhand.spark.jni.NativeApplication;
 import io.overhand.spark.jni.OverhandException;
+import org.apache.spark.MapOutputTrackerMaster;
 import org.apache.spark.SparkConf;
 import org.apache.spark.SparkEnv;
 import org.slf4j.Logger;
@@ -17,9 +19,9 @@ import org.slf4j.LoggerFactory;
 
 /**
  * The driver's side: registers the application when its first shuffle comes (its id is not known before), places
- * shuffles, and deletes them. Any thread may call.
+ * shuffles, answers what tasks ask about their places, and deletes them. Any thread may call.
  */
-public final class Driver {
+public final class Driver implements DriverSide {
   private static final Logger LOG = LoggerFactory.getLogger(Driver.class);
   private static final int MAX_APP_ID = 128;
   private static final int MAX_PARTITIONS = 1 << 24;
@@ -29,7 +31,9 @@ public final class Driver {
   private final String suffix = "-" + Integer.toHexString(ThreadLocalRandom.current().nextInt(1 << 24) | 1 << 24);
   private final Set<Integer> placed = ConcurrentHashMap.newKeySet();
 
-  private NativeApplication application;
+  /** Written under the lock; read without it where nobody may wait for a registration or for the end. */
+  private volatile NativeApplication application;
+
   private boolean endpointStarted;
   private boolean stopped;
   private boolean warned;
@@ -81,12 +85,37 @@ public final class Driver {
     }
   }
 
+  @Override
+  public byte[] ask(int shuffleId, byte[] trouble) {
+    NativeApplication registered = application;
+    if (registered == null) {
+      return Answer.failure(ErrorKind.CLOSED, "the application has ended");
+    }
+    try {
+      return Answer.placement(registered.ask(shuffleId, trouble));
+    } catch (OverhandException e) {
+      return Answer.failure(e.kind(), e.reason());
+    }
+  }
+
+  @Override
+  public void forget(LostMaps lost) {
+    try {
+      unregister(lost);
+      LOG.warn("{} map outputs of shuffle {} are lost and will be made again", lost.count(), lost.shuffleId());
+      NativeApplication registered = application;
+      if (registered != null) {
+        registered.reportLost(lost.shuffleId(), lost.count(), "a reader found them missing or damaged");
+      }
+    } catch (Exception e) {
+      // Spark's are checked ones, which Scala doesn't declare.
+      LOG.warn("lost map outputs of shuffle {} were not forgotten", lost.shuffleId(), e);
+    }
+  }
+
   /** Deletes a shuffle at the workers, if it was placed. A failure is logged: the application's end does it. */
   public void remove(int shuffleId) {
-    NativeApplication registered;
-    synchronized (this) {
-      registered = application;
-    }
+    NativeApplication registered = application;
     if (registered != null && placed.remove(shuffleId)) {
       try {
         registered.removeShuffle(shuffleId);
@@ -106,6 +135,16 @@ public final class Driver {
         LOG.warn("the application was not ended, its data goes when its lease expires: {}", e.getMessage());
       }
       application = null;
+    }
+  }
+
+  private static void unregister(LostMaps lost) {
+    MapOutputTrackerMaster tracker = (MapOutputTrackerMaster) SparkEnv.get().mapOutputTracker();
+    for (int i = 0; i < lost.count(); i++) {
+      int mapIndex = lost.mapIndex(i);
+      // Does nothing unless the location is that of this very attempt.
+      tracker.unregisterMapOutput(
+          lost.shuffleId(), mapIndex, MapOutputs.location(lost.shuffleId(), mapIndex, lost.attempt(i)));
     }
   }
 
@@ -129,16 +168,14 @@ public final class Driver {
       throw e;
     }
     if (!endpointStarted) {
-      LostMapsEndpoint.start(SparkEnv.get().rpcEnv());
+      DriverEndpoint.start(SparkEnv.get().rpcEnv(), this);
       endpointStarted = true;
     }
   }
 
   private NativeApplication open() {
     String app = appId(sparkConf.get("spark.app.id", "spark"), suffix);
-    NativeApplication opened =
-        new NativeApplication(
-            conf.coordinators(), app, conf.tenant(), conf.registrationSecret(), conf.connectTimeoutMillis());
+    NativeApplication opened = new NativeApplication(conf, app);
     LOG.info("registered with Overhand as {}", app);
     return opened;
   }

@@ -19,12 +19,19 @@ public enum ErrorKind {
   /** The other side is going, or the object was closed. */
   CLOSED(8),
   /** A fault of ours. */
-  INTERNAL(9);
+  INTERNAL(9),
+  /** A worker of the chain failed or takes no new data. */
+  BROKEN(10);
 
   private final int code;
 
   ErrorKind(int code) {
     this.code = code;
+  }
+
+  /** The code on the wire. */
+  int code() {
+    return code;
   }
 
   /** The kind of a code; an unknown one is {@link #INTERNAL}. */

@@ -1,5 +1,7 @@
 package io.overhand.spark.jni;
 
+import java.util.function.BooleanSupplier;
+
 /**
  * The native methods, and nothing else: the classes beside own the handles and see to it that none is used after its
  * end. Every method throws {@link OverhandException}, never returns, when it fails.
@@ -14,9 +16,20 @@ final class Native {
   private Native() {}
 
   static native long applicationOpen(
-      String coordinators, String app, String tenant, String secret, long connectTimeoutMillis);
+      String coordinators,
+      String app,
+      String tenant,
+      String secret,
+      int replicas,
+      String tags,
+      long connectTimeoutMillis,
+      long silenceMillis);
 
   static native byte[] applicationPlacement(long application, int shuffle, int partitions);
+
+  static native byte[] applicationAsk(long application, int shuffle, byte[] trouble);
+
+  static native void applicationReportLost(long application, int shuffle, int outputs, String text);
 
   static native void applicationRemoveShuffle(long application, int shuffle);
 
@@ -30,13 +43,16 @@ final class Native {
       long readerMemory,
       int slots,
       int threads,
-      long connectTimeoutMillis);
+      long connectTimeoutMillis,
+      long silenceMillis,
+      AskDriver driver);
 
   static native long clientBatchSize(long client, int partitions);
 
   static native void clientClose(long client);
 
-  static native long writerOpen(long client, byte[] placement, int mapIndex, long attempt);
+  static native long writerOpen(
+      long client, byte[] placement, int mapIndex, long attempt, BooleanSupplier interrupted);
 
   static native void writerNext(long writer, long used, long tail, long minLength, boolean push, long[] chunk);
 
@@ -57,7 +73,8 @@ final class Native {
       int endPartition,
       int startMap,
       int endMap,
-      long[] expected);
+      long[] expected,
+      BooleanSupplier interrupted);
 
   static native int readerNext(long reader, long[] batch);
 

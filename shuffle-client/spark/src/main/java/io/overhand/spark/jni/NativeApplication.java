@@ -1,7 +1,8 @@
 package io.overhand.spark.jni;
 
-import java.util.List;
 import java.util.concurrent.locks.ReentrantReadWriteLock;
+
+import io.overhand.spark.conf.OverhandConf;
 
 /** A registered application: the driver's side. Any thread may call. */
 public final class NativeApplication implements AutoCloseable {
@@ -10,14 +11,22 @@ public final class NativeApplication implements AutoCloseable {
   private long handle;
 
   /**
-   * Registers with the first coordinator that answers.
+   * Registers {@code app} with the coordinators.
    *
-   * @throws OverhandException RETRY if none does, DENIED if the secret is wrong
+   * @throws OverhandException RETRY if none answers, DENIED if the secret is wrong
    */
-  public NativeApplication(
-      List<String> coordinators, String app, String tenant, String secret, long connectTimeoutMillis) {
+  public NativeApplication(OverhandConf conf, String app) {
     NativeLibrary.load();
-    handle = Native.applicationOpen(String.join(",", coordinators), app, tenant, secret, connectTimeoutMillis);
+    handle =
+        Native.applicationOpen(
+            String.join(",", conf.coordinators()),
+            app,
+            conf.tenant(),
+            conf.registrationSecret(),
+            conf.replicas(),
+            String.join(",", conf.tags()),
+            conf.connectTimeoutMillis(),
+            conf.silenceMillis());
   }
 
   /**
@@ -29,6 +38,34 @@ public final class NativeApplication implements AutoCloseable {
     lock.readLock().lock();
     try {
       return Native.applicationPlacement(handle, shuffle, partitions);
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  /**
+   * Does what a task's trouble calls for, with no network call: the placement as it is then. It waits for nobody.
+   *
+   * @throws OverhandException NOT_FOUND if there is no such shuffle, CLOSED if the application ends
+   */
+  public byte[] ask(int shuffle, byte[] trouble) {
+    if (!lock.readLock().tryLock()) {
+      throw new OverhandException(ErrorKind.CLOSED, "the application has ended", null);
+    }
+    try {
+      return Native.applicationAsk(handle, shuffle, trouble);
+    } finally {
+      lock.readLock().unlock();
+    }
+  }
+
+  /** Tells that so many map outputs are lost, for the application's status; {@code text} says why, for people. */
+  public void reportLost(int shuffle, int outputs, String text) {
+    if (!lock.readLock().tryLock()) {
+      return;
+    }
+    try {
+      Native.applicationReportLost(handle, shuffle, outputs, text);
     } finally {
       lock.readLock().unlock();
     }

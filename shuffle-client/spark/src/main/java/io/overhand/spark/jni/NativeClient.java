@@ -1,5 +1,7 @@
 package io.overhand.spark.jni;
 
+import java.util.function.BooleanSupplier;
+
 import io.overhand.spark.conf.OverhandConf;
 
 /** One per executor. Any thread may call. */
@@ -10,11 +12,12 @@ public final class NativeClient implements AutoCloseable {
   private long handle;
 
   /**
-   * Starts a client for {@code slots} tasks at a time. {@code key} encrypts blocks; null for none.
+   * Starts a client for {@code slots} tasks at a time, which asks {@code driver} when a placement is out of date.
+   * {@code key} encrypts blocks; null for none.
    *
    * @throws OverhandException INVALID if a setting is out of bounds
    */
-  public NativeClient(OverhandConf conf, byte[] key, int slots) {
+  public NativeClient(OverhandConf conf, byte[] key, int slots, AskDriver driver) {
     NativeLibrary.load();
     writerMemory = conf.writerMemory();
     readerMemory = conf.readerMemory();
@@ -27,16 +30,22 @@ public final class NativeClient implements AutoCloseable {
             readerMemory,
             slots,
             conf.ioThreads() == 0 ? slots : conf.ioThreads(),
-            conf.connectTimeoutMillis());
+            conf.connectTimeoutMillis(),
+            conf.silenceMillis(),
+            driver);
   }
 
-  /** A writer of one attempt's output. */
-  public synchronized NativeWriter writer(byte[] placement, int mapIndex, long attempt) {
-    return new NativeWriter(Native.writerOpen(handle, placement, mapIndex, attempt));
+  /**
+   * A writer of one attempt's output. While a call waits, it asks about once a second whether it is
+   * {@code interrupted}: then it fails with CLOSED.
+   */
+  public synchronized NativeWriter writer(
+      byte[] placement, int mapIndex, long attempt, BooleanSupplier interrupted) {
+    return new NativeWriter(Native.writerOpen(handle, placement, mapIndex, attempt, interrupted));
   }
 
-  /** A reader of what {@code request} says. */
-  public synchronized NativeReader reader(byte[] placement, ReadRequest request) {
+  /** A reader of what {@code request} says; {@code interrupted} is as of a writer. */
+  public synchronized NativeReader reader(byte[] placement, ReadRequest request, BooleanSupplier interrupted) {
     stragglers.closeUnreachable();
     return new NativeReader(
         Native.readerOpen(
@@ -46,7 +55,8 @@ public final class NativeClient implements AutoCloseable {
             request.endPartition(),
             request.startMap(),
             request.endMap(),
-            request.expected()));
+            request.expected(),
+            interrupted));
   }
 
   /** Closes {@code reader} when {@code user}, whose thread may still look at its memory, is unreachable. */

@@ -1,27 +1,15 @@
 package io.overhand.spark.read;
 
-import io.overhand.spark.driver.LostMaps;
-import io.overhand.spark.driver.LostMapsEndpoint;
-import io.overhand.spark.driver.MapOutputs;
-import io.overhand.spark.jni.DataLostException;
 import io.overhand.spark.jni.ErrorKind;
 import io.overhand.spark.jni.NativeClient;
 import io.overhand.spark.jni.NativeReader;
 import io.overhand.spark.jni.OverhandException;
-import org.apache.spark.SparkEnv;
 import org.apache.spark.TaskContext;
-import org.apache.spark.shuffle.FetchFailedException;
 import org.apache.spark.shuffle.ShuffleReadMetricsReporter;
-import org.apache.spark.unsafe.Platform;
 
-/**
- * The native reader of one task, with Spark's metrics and Spark's failures: what is lost is told to the driver, and
- * then thrown as the exception that makes Spark run those map tasks again.
- */
+/** The native reader of one task, with Spark's metrics and Spark's failures. */
 final class Input implements Batches {
-  private final int shuffleId;
-  private final int startPartition;
-  private final Expected expected;
+  private final Losses losses;
   private final TaskContext context;
   private final ShuffleReadMetricsReporter metrics;
   private final NativeClient client;
@@ -39,17 +27,13 @@ final class Input implements Batches {
   private boolean closed;
 
   Input(
-      int shuffleId,
-      int startPartition,
-      Expected expected,
+      Losses losses,
       TaskContext context,
       ShuffleReadMetricsReporter metrics,
       NativeClient client,
       NativeReader reader,
       ReaderMemory memory) {
-    this.shuffleId = shuffleId;
-    this.startPartition = startPartition;
-    this.expected = expected;
+    this.losses = losses;
     this.context = context;
     this.metrics = metrics;
     this.client = client;
@@ -80,7 +64,11 @@ final class Input implements Batches {
         }
       } while (reader.items() == 0);
     } catch (OverhandException e) {
-      throw asSparkFailure(e);
+      if (e.kind() == ErrorKind.CLOSED) {
+        // It may have ended because Spark kills the task: then with Spark's own exception.
+        context.killTaskIfInterrupted();
+      }
+      throw losses.asSparkFailure(e);
     }
     items += reader.items();
     count();
@@ -144,32 +132,5 @@ final class Input implements Batches {
     blocksCounted = stats[1];
     // What is less than a millisecond is counted with the next batch.
     waitCounted = stats[2] - (stats[2] - waitCounted) % 1_000_000;
-  }
-
-  private RuntimeException asSparkFailure(OverhandException e) {
-    DataLostException lost = null;
-    if (e instanceof DataLostException) {
-      lost = (DataLostException) e;
-    } else if (e.kind() == ErrorKind.NOT_FOUND || e.kind() == ErrorKind.STALE) {
-      // The worker doesn't know the shuffle any more: nothing of it is left there.
-      lost = new DataLostException(e.getMessage(), expected.mapIndexes(), expected.attempts());
-    }
-    if (lost == null || lost.mapIndexes().length == 0) {
-      return e;
-    }
-    int[] mapIndexes = lost.mapIndexes();
-    long[] attempts = lost.attempts();
-    LostMapsEndpoint.report(new LostMaps(shuffleId, mapIndexes, attempts), SparkEnv.get().conf());
-    // Spark takes the failure from the making of this exception, on this thread, and wants it thrown at once.
-    Platform.throwException(
-        new FetchFailedException(
-            MapOutputs.location(shuffleId, mapIndexes[0], attempts[0]),
-            shuffleId,
-            attempts[0],
-            mapIndexes[0],
-            startPartition,
-            e.getMessage(),
-            e));
-    throw new AssertionError(e);
   }
 }

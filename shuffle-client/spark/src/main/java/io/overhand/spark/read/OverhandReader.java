@@ -3,6 +3,7 @@ package io.overhand.spark.read;
 import io.overhand.spark.OverhandShuffleHandle;
 import io.overhand.spark.compat.ExternalSorters;
 import io.overhand.spark.compat.RowSerializer;
+import io.overhand.spark.driver.DriverSide;
 import io.overhand.spark.jni.NativeClient;
 import io.overhand.spark.jni.ReadRequest;
 import org.apache.spark.Aggregator;
@@ -22,6 +23,7 @@ import scala.collection.Iterator;
 public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
   private final OverhandShuffleHandle<K, ?, C> handle;
   private final NativeClient client;
+  private final DriverSide driver;
   private final int startMap;
   private final int endMap;
   private final int startPartition;
@@ -33,6 +35,7 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
   public OverhandReader(
       OverhandShuffleHandle<K, ?, C> handle,
       NativeClient client,
+      DriverSide driver,
       int startMap,
       int endMap,
       int startPartition,
@@ -41,6 +44,7 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
       ShuffleReadMetricsReporter metrics) {
     this.handle = handle;
     this.client = client;
+    this.driver = driver;
     this.startMap = startMap;
     this.endMap = endMap;
     this.startPartition = startPartition;
@@ -103,13 +107,11 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
     ReaderMemory memory = ReaderMemory.of(context, expected.bytes(), client.readerMemory());
     try {
       return new Input(
-          handle.shuffleId(),
-          startPartition,
-          expected,
+          new Losses(handle.shuffleId(), startPartition, expected, driver),
           context,
           metrics,
           client,
-          client.reader(handle.placement(), request),
+          client.reader(handle.placement(), request, context::isInterrupted),
           memory);
     } catch (RuntimeException e) {
       memory.close();

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.util.Arrays;
+import java.util.Collections;
 
 import org.apache.spark.SparkConf;
 import org.junit.jupiter.api.Test;
@@ -30,6 +31,19 @@ class OverhandConfTest {
     assertEquals(Codec.LZ4, conf.codec());
     assertEquals(64L << 20, conf.writerMemory());
     assertEquals(5000, conf.connectTimeoutMillis());
+    assertEquals(10_000, conf.silenceMillis());
+    assertEquals(0, conf.replicas());
+    assertEquals(Collections.emptyList(), conf.tags());
+  }
+
+  @Test
+  void readsReplicasTagsAndSilence() {
+    OverhandConf conf =
+        new OverhandConf(
+            conf("spark.overhand.replicas", "2", "spark.overhand.tags", "ssd, fast,", "spark.overhand.silence", "2s"));
+    assertEquals(2, conf.replicas());
+    assertEquals(Arrays.asList("ssd", "fast"), conf.tags());
+    assertEquals(2000, conf.silenceMillis());
   }
 
   @Test
@@ -52,8 +66,11 @@ class OverhandConfTest {
                 "spark.overhand.fallback", "maybe",
                 "spark.overhand.coordinators", "nowhere",
                 "spark.overhand.writer.memory", "1k",
+                "spark.overhand.replicas", "4",
+                "spark.overhand.silence", "500ms",
                 "spark.overhand.connect.timeout", "soon"));
-    for (String key : new String[] {"fallback", "coordinators", "writer.memory", "connect.timeout"}) {
+    for (String key :
+        new String[] {"fallback", "coordinators", "writer.memory", "connect.timeout", "replicas", "silence"}) {
       assertTrue(message.contains("spark.overhand." + key), message);
     }
   }
