@@ -13,6 +13,15 @@ final class Native {
   /** {@link #readerNext}: everything was handed out. */
   static final int END = 2;
 
+  /** {@link #logNext}: the line's level. Zero is no answer. */
+  static final int LOG_ERROR = 1;
+
+  /** {@link #logNext}: the line's level. */
+  static final int LOG_WARN = 2;
+
+  /** {@link #logNext}: the line's level. */
+  static final int LOG_INFO = 3;
+
   private Native() {}
 
   static native long applicationOpen(
@@ -81,4 +90,8 @@ final class Native {
   static native void readerStats(long reader, long[] stats);
 
   static native void readerClose(long reader);
+
+  static native long logOpen();
+
+  static native int logNext(long log, String[] line);
 }

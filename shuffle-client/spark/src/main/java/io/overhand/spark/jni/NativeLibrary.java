@@ -44,6 +44,7 @@ final class NativeLibrary {
           e);
     }
     loaded = true;
+    NativeLog.start();
   }
 
   private static String platform() {

@@ -10,12 +10,19 @@ import java.io.IOException;
 import java.lang.ref.WeakReference;
 import java.net.InetAddress;
 import java.net.ServerSocket;
+import java.util.concurrent.BlockingQueue;
+import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.BooleanSupplier;
 
 import io.overhand.spark.conf.OverhandConf;
+import org.apache.logging.log4j.LogManager;
+import org.apache.logging.log4j.core.LogEvent;
+import org.apache.logging.log4j.core.Logger;
+import org.apache.logging.log4j.core.appender.AbstractAppender;
+import org.apache.logging.log4j.core.config.Property;
 import org.apache.spark.SparkConf;
 import org.apache.spark.unsafe.Platform;
 import org.junit.jupiter.api.Test;
@@ -192,5 +199,30 @@ class NativeClientTest {
       Thread.sleep(50);
     }
     assertNull(object.get());
+  }
+
+  @Test
+  void warningsOfTheNativeCodeReachTheLog() throws InterruptedException {
+    BlockingQueue<String> lines = new LinkedBlockingQueue<>();
+    AbstractAppender appender =
+        new AbstractAppender("collected", null, null, false, Property.EMPTY_ARRAY) {
+          @Override
+          public void append(LogEvent event) {
+            lines.add(event.getLevel() + " " + event.getMessage().getFormattedMessage());
+          }
+        };
+    appender.start();
+    Logger logger = (Logger) LogManager.getLogger("io.overhand.native.overhand_client.client.tokens");
+    logger.addAppender(appender);
+    long soon = System.currentTimeMillis() / 1000 + 3;
+    try (NativeClient client = client(NativeClientTest::notFound);
+        NativeWriter writer = client.writer(PlacementBytes.of(NOWHERE, NOWHERE, soon), 0, 5, NEVER)) {
+      assertEquals(0, writer.heldBytes());
+      String line = lines.poll(30, TimeUnit.SECONDS);
+      assertNotNull(line);
+      assertTrue(line.startsWith("WARN a token was not renewed app=app-1 error="), line);
+    } finally {
+      logger.removeAppender(appender);
+    }
   }
 }
