@@ -1,8 +1,6 @@
 package io.overhand.spark.driver;
 
 import java.util.Optional;
-import java.util.Set;
-import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ThreadLocalRandom;
 
 import io.overhand.spark.conf.Fallback;
@@ -29,7 +27,7 @@ public final class Driver implements DriverSide {
   private final SparkConf sparkConf;
   private final OverhandConf conf;
   private final String suffix = "-" + Integer.toHexString(ThreadLocalRandom.current().nextInt(1 << 24) | 1 << 24);
-  private final Set<Integer> placed = ConcurrentHashMap.newKeySet();
+  private final PlacedShuffles placed = new PlacedShuffles(Driver::knownToSpark);
 
   /** Written under the lock; read without it where nobody may wait for a registration or for the end. */
   private volatile NativeApplication application;
@@ -61,8 +59,9 @@ public final class Driver implements DriverSide {
         register();
       }
       // A shuffle of no partition has no task that could use its place.
-      byte[] placement = application.placement(shuffleId, Math.max(partitions, 1));
-      placed.add(shuffleId);
+      int atLeastOne = Math.max(partitions, 1);
+      byte[] placement = application.placement(shuffleId, atLeastOne);
+      placed.add(shuffleId, atLeastOne);
       return Optional.of(placement);
     } catch (OverhandException e) {
       // A secret that is wrong is a mistake to mend, not an outage to live through.
@@ -92,7 +91,11 @@ public final class Driver implements DriverSide {
       return Answer.failure(ErrorKind.CLOSED, "the application has ended");
     }
     try {
-      return Answer.placement(registered.ask(shuffleId, trouble));
+      return Answer.placement(
+          placed.askOrPlaceAgain(
+              shuffleId,
+              () -> registered.ask(shuffleId, trouble),
+              partitions -> registered.placement(shuffleId, partitions)));
     } catch (OverhandException e) {
       return Answer.failure(e.kind(), e.reason());
     }
@@ -136,6 +139,11 @@ public final class Driver implements DriverSide {
       }
       application = null;
     }
+  }
+
+  private static boolean knownToSpark(int shuffleId) {
+    SparkEnv env = SparkEnv.get();
+    return env != null && ((MapOutputTrackerMaster) env.mapOutputTracker()).containsShuffle(shuffleId);
   }
 
   private static void unregister(LostMaps lost) {
