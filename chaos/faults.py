@@ -114,7 +114,7 @@ def roll(scene):
             return
         node.terminate()
         node.start()
-        cluster.await_workers(len(cluster.workers))
+        cluster.await_workers()
 
 
 def drain(scene):

@@ -12,7 +12,7 @@ from harness import cluster as clusters
 from harness import disks, isolation
 from job import Job
 
-DISK_SIZE = 4 << 30
+DISK_SIZE = 1 << 30
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,8 @@ from . import disks, hosts, lines, server
 CONTROL, DATA, ADMIN = 7337, 7338, 7339
 # Small, so that small jobs go through the disks too.
 MEMORY_BUDGET = "64 MiB"
+# So are the disks.
+RESERVE = "64 MiB"
 
 
 class Node:
@@ -26,6 +28,7 @@ class Node:
         self.log = folder / f"{self.name}.log"
         self.disk = None
         self.process = None
+        self.started = 0.0
         # Whether it is meant to be there: one that ends although it is has crashed.
         self.wanted = False
 
@@ -51,6 +54,7 @@ class Node:
         if self.role == "worker":
             self.data_dir.mkdir(parents=True, exist_ok=True)
             command += ["--data-dir", self.data_dir]
+        self.started = time.monotonic()
         self.process = server.start(self.host.command([str(word) for word in command]), self.log, within)
         if self.process is None:
             raise RuntimeError(f"{self.name} did not get ready within {within} s, see {self.log}")
@@ -114,7 +118,8 @@ class Cluster:
         common = ["--set", f"auth.secret_file={self.secret}"]
         self.coordinators = [Node("coordinator", self.network.hosts[name], self.folder, [*common, *coordinator_flags])
                              for name in coordinator_names]
-        common += ["--set", f"worker.coordinators={self.addresses}", "--memory-budget", MEMORY_BUDGET]
+        common += ["--set", f"worker.coordinators={self.addresses}", "--memory-budget", MEMORY_BUDGET,
+                   "--set", f"storage.reserve={RESERVE}"]
         self.workers = [Node("worker", self.network.hosts[name], self.folder, [*common, *worker_flags])
                         for name in worker_names]
 
@@ -131,21 +136,26 @@ class Cluster:
         """Starts everything, and waits until every coordinator knows every worker."""
         for node in self.nodes:
             node.start(within)
-        self.await_workers(len(self.workers), within)
+        self.await_workers(within)
 
-    def await_workers(self, count, within=60):
-        """Waits until every coordinator that runs has heard of so many workers lately."""
+    def await_workers(self, within=60):
+        """Waits until every coordinator that runs has heard of every worker that runs, since either was started."""
         deadline = time.monotonic() + within
-        for coordinator in self.coordinators:
-            while coordinator.alive and self._heard(coordinator) < count:
+        for coordinator in filter(lambda node: node.alive, self.coordinators):
+            while missing := self._unheard(coordinator):
                 if time.monotonic() > deadline:
-                    raise RuntimeError(f"{coordinator.name} does not know {count} workers after {within} s")
+                    raise RuntimeError(f"{coordinator.name} has not heard of {missing} after {within} s")
                 time.sleep(0.1)
 
-    @staticmethod
-    def _heard(coordinator):
-        workers = server.status(coordinator.control)["workers"]
-        return sum(1 for worker in workers if worker["reported_ms_ago"] < 5000)
+    def _unheard(self, coordinator):
+        """The running workers that a coordinator has not heard of since they were started."""
+        ages = {}
+        for worker in server.status(coordinator.control)["workers"]:
+            address, age = worker["data_address"], worker["reported_ms_ago"] / 1000
+            ages[address] = min(age, ages.get(address, age))
+        now = time.monotonic()
+        return [node.name for node in self.workers
+                if node.alive and ages.get(node.data, float("inf")) > now - node.started]
 
     def status(self):
         """What a coordinator that runs says."""

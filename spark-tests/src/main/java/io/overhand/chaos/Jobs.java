@@ -17,13 +17,17 @@ import org.apache.spark.sql.types.DataTypes;
 
 /** The jobs. Their rows follow from the rows' numbers, so that every run has the same. */
 final class Jobs {
+  private static final String BYTES_PER_REDUCE_TASK = "8m";
+
   private Jobs() {}
 
   /** Runs a job; what it came to says everything about its rows, their order included where the job makes one. */
   static Outcome run(String name, SparkSession spark, Size size) {
     spark.conf().set("spark.sql.shuffle.partitions", Integer.toString(size.partitions()));
     spark.conf().set("spark.sql.autoBroadcastJoinThreshold", "-1");
-    spark.conf().set("spark.sql.adaptive.coalescePartitions.enabled", "false");
+    // Many partitions, so that a shuffle has shards on every worker; few reduce tasks, each of which reads several.
+    spark.conf().set("spark.sql.adaptive.coalescePartitions.parallelismFirst", "false");
+    spark.conf().set("spark.sql.adaptive.advisoryPartitionSizeInBytes", BYTES_PER_REDUCE_TASK);
     spark.udf().register("gated", udf(new Gated(), DataTypes.LongType).asNondeterministic());
     return switch (name) {
       case "terasort" -> Digest.ordered(teraSort(spark, size));
