@@ -47,6 +47,8 @@ class Fault:
     strikes_coordinator: bool = False
     # Whether data is lost, so that map tasks have to run again.
     loses: bool = False
+    # Whether `after` is what matters, so that the application waits for it.
+    takes_long: bool = False
     # Whether whoever it strikes must hold data for it to mean anything.
     strikes_data: bool = True
 
@@ -137,7 +139,7 @@ FAULTS = {
     "kill-coordinators": Fault("SIGKILL of both coordinators; they are started again", kill, start_later, victims=2,
                                strikes_coordinator=True, strikes_data=False),
     "rolling": Fault("every process is stopped by SIGTERM and started again, one after another", after=roll,
-                     strikes_data=False),
-    "drain": Fault("the worker is drained, then killed", after=drain),
+                     takes_long=True, strikes_data=False),
+    "drain": Fault("the worker is drained, then killed", after=drain, takes_long=True),
     "two-lost": Fault("SIGKILL of two workers; they stay away", kill, victims=2, loses=True),
 }

@@ -12,6 +12,10 @@ from harness import lines
 MAIN = "io.overhand.chaos.Chaos"
 
 
+class Hung(Exception):
+    """The job was not over in time."""
+
+
 class Job:
     """A run of io.overhand.chaos.Chaos; `coordinators` None is Spark's own shuffle."""
 
@@ -47,12 +51,12 @@ class Job:
         self.events.put(("over", ""))
 
     def follow(self, deadline):
-        """What the application says, until its end: kind and text. TimeoutError at the deadline."""
+        """What the application says, until its end: kind and text. Hung at the deadline."""
         while True:
             try:
                 kind, text = self.events.get(timeout=max(0.0, deadline - time.monotonic()))
             except queue.Empty:
-                raise TimeoutError from None
+                raise Hung from None
             if kind == "over":
                 return
             yield kind, json.loads(text) if kind == "result" else text
@@ -67,7 +71,7 @@ class Job:
         pids = [str(self.process.pid), *self._children()]
         for pid in pids:
             with open(self.folder / f"threads-{pid}.txt", "w") as out:
-                subprocess.run([lines.java_home() / "bin/jstack", pid], stdout=out, stderr=subprocess.STDOUT, timeout=60)
+                subprocess.run([lines.java_home() / "bin/jstack", pid], stdout=out, stderr=out, timeout=60)
 
     def _children(self):
         found = subprocess.run(["ps", "--ppid", str(self.process.pid), "-o", "pid="], stdout=subprocess.PIPE, text=True)

@@ -10,7 +10,7 @@ import time
 import faults
 from harness import cluster as clusters
 from harness import disks, isolation
-from job import Job
+from job import Hung, Job
 
 DISK_SIZE = 1 << 30
 
@@ -113,15 +113,13 @@ class Round:
                     job.go_on()
                 else:
                     self._strike(job)
-        except TimeoutError:
+        except Hung:
             self.problems.append(f"it was not over after {self.setup.patience:.0f} s")
             job.dump_threads()
 
     def _strike(self, job):
         """Strikes when the scenario says so, while the job stands still or after it went on."""
-        held = sum(victim.metrics().get(name, 0) for victim in self.scene.victims if victim.role == "worker"
-                   for name in ("overhand_memory_used_bytes", "overhand_disk_used_bytes"))
-        if self.fault.strikes_data and held == 0:
+        if self.fault.strikes_data and not self._holds_data():
             self.problems.append("the victim held nothing")
         if self.scenario.delay:
             job.go_on()
@@ -131,7 +129,18 @@ class Round:
         self.beside = threading.Thread(target=self._after)
         self.beside.start()
         if not self.scenario.delay:
+            if self.fault.takes_long and self.scenario.phase in ("between", "reading"):
+                # No task is in the middle of writing: all of it can be done before anything is read.
+                self.beside.join(self.setup.patience)
             job.go_on()
+
+    def _holds_data(self):
+        """Whether all victims have what the fault can strike."""
+        places = ["overhand_memory_used_bytes", "overhand_disk_used_bytes"]
+        if self.fault.needs == "disk" and self.scenario.phase != "writing":
+            places = ["overhand_disk_used_bytes"]
+        found = [victim.metrics() for victim in self.scene.victims]
+        return all(any(metrics.get(place) for place in places) for metrics in found)
 
     def _after(self):
         try:
@@ -141,7 +150,7 @@ class Round:
 
     def _end(self, cluster):
         """The rows are there, the application still is: what goes on beside it ends first."""
-        if self.fault.after in (faults.roll, faults.drain) and self.beside:
+        if self.fault.takes_long and self.beside:
             self.beside.join(self.setup.patience)
         with contextlib.suppress(Exception):
             (self.folder / "status.json").write_text(json.dumps(cluster.status(), indent=1))
@@ -163,7 +172,10 @@ class Round:
             self.problems.append(f"{self.result['rows']:,} rows instead of {right['rows']:,}")
         elif self.result["digest"] != right["digest"]:
             self.problems.append("other rows")
-        if not self.fault.loses:
+        if self.fault.loses:
+            if self.scenario.phase == "between" and not self.result.get("redone"):
+                self.problems.append("no map task was redone, although data was lost")
+        else:
             for key, what in [("redone", "map tasks redone"), ("failed", "tasks failed"),
                               ("fetch_failures", "fetch failures"), ("stages_repeated", "stages repeated")]:
                 if self.result.get(key):

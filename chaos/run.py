@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Real Spark under real kills: jobs on a cluster of 3 workers and 2 coordinators, one fault in each, right in the middle.
+"""Real Spark under real kills: jobs on a cluster of 3 workers and 2 coordinators, a fault in the middle of each.
 
   python3 chaos/run.py --time 10m --seed 7                   scenarios in an order that the seed decides
   python3 chaos/run.py --smoke                               each fault once, small, a few minutes
@@ -7,8 +7,8 @@
   python3 chaos/run.py --only stop@,/join --list 20          what would come
 
 A round is right if the rows are those of Spark's own shuffle, no map task was redone and no task failed; where two of
-three workers were lost, if the rows are right. What is in target/chaos afterwards: results.md, results.jsonl, and the
-logs of the rounds that failed. Exits with 1 if any failed. docs/chaos.md says more.
+three workers were lost, if the rows are right. In target/chaos are afterwards results.md, results.jsonl (but for
+--run), and the logs of the rounds that failed. Exits with 1 if any failed. docs/chaos.md says more.
 """
 
 import argparse
@@ -68,6 +68,7 @@ def options():
     parser.add_argument("--spark", choices=lines.LINES, default="3.5")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--coordinators", type=int, default=2)
+    parser.add_argument("--replicas", type=int, help="how many workers hold each byte; else the cluster's own default")
     parser.add_argument("--worker-flag", action="append", default=[], help="a flag for every worker")
     parser.add_argument("--coordinator-flag", action="append", default=[], help="a flag for every coordinator")
     parser.add_argument("--patience", type=seconds, default="5m", help="a job that takes longer is taken for hung")
@@ -147,6 +148,8 @@ def main():
     if arguments.seed is None:
         arguments.seed = int.from_bytes(os.urandom(2), "big")
         sys.argv += ["--seed", str(arguments.seed)]
+    if arguments.replicas:
+        arguments.coordinator_flag += ["--set", f"coordinator.replicas={arguments.replicas}"]
     arguments.scenarios = iter(chosen(arguments))
     if arguments.list:
         print("\n".join(str(scenario) for scenario in itertools.islice(arguments.scenarios, arguments.list)))
@@ -156,7 +159,8 @@ def main():
         for project in ("benches/spark", "spark-tests"):
             lines.build(project, line)
         lines.plugin_jar(), lines.overhand_binary()
-        shutil.rmtree(OUT, ignore_errors=True)
+        if not arguments.run:
+            shutil.rmtree(OUT, ignore_errors=True)
     without = isolation.enter()
     show = screen.Screen()
     if without:
@@ -172,11 +176,13 @@ def main():
     try:
         for pair in rounds(arguments, setup, show):
             verdicts.append(pair)
-            report.write(OUT, heading, verdicts)
+            if not arguments.run:
+                report.write(OUT, heading, verdicts)
     except KeyboardInterrupt:
         show.say("interrupted")
     show.say("\n" + report.table(verdicts) + "\n" + report.summary(verdicts))
-    show.say(f"written: {OUT / 'results.md'}")
+    if not arguments.run:
+        show.say(f"written: {OUT / 'results.md'}")
     return 1 if not verdicts or any(verdict.problems for _, verdict in verdicts) else 0
 
 

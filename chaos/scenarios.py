@@ -1,4 +1,4 @@
-"""A scenario is a fault, the phase of the job that it strikes in, the job, the first victim, and when exactly it strikes.
+"""A scenario is a fault, the phase of the job that it strikes in, the job, the first victim, and the moment.
 As text: kill@fin/join/worker-2+35ms."""
 
 import dataclasses
@@ -30,8 +30,9 @@ def parse(text):
     """The scenario that a text names."""
     match = _TEXT.fullmatch(text)
     if not match or match["fault"] not in faults.FAULTS or match["phase"] not in PHASES or match["job"] not in JOBS:
-        raise SystemExit(f"{text} is no scenario: FAULT@PHASE/JOB/VICTIM+DELAYms with one of {', '.join(faults.FAULTS)}; "
-                         f"one of {', '.join(PHASES)}; one of {', '.join(JOBS)}; and worker-2, for example")
+        raise SystemExit(f"{text} is no scenario: FAULT@PHASE/JOB/VICTIM+DELAYms, with one of "
+                         f"{', '.join(faults.FAULTS)}; {', '.join(PHASES)}; {', '.join(JOBS)}; and worker-2, "
+                         "for example")
     return Scenario(match["fault"], match["phase"], match["job"], match["victim"], int(match["delay"] or 0))
 
 

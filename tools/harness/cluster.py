@@ -12,8 +12,8 @@ import urllib.request
 from . import disks, hosts, lines, server
 
 CONTROL, DATA, ADMIN = 7337, 7338, 7339
-# Small, so that small jobs go through the disks too.
-MEMORY_BUDGET = "64 MiB"
+# The least that there can be, so that small jobs go through the disks too.
+MEMORY_BUDGET = "32 MiB"
 # So are the disks.
 RESERVE = "64 MiB"
 

@@ -1,5 +1,5 @@
-"""Machines for the processes of a cluster: each in a network namespace of its own with an address and a name, on a bridge
-that it can be cut from. Without namespaces they are addresses of this machine."""
+"""Machines for the processes of a cluster: each in a network namespace of its own with an address and a name, on a
+bridge that it can be cut from. Without namespaces they are addresses of this machine."""
 
 import subprocess
 
@@ -7,7 +7,7 @@ from . import isolation
 
 _NETWORK = "10.77.0"
 _BRIDGE = "overhand0"
-# What `tc` and `ip` call the end of a cable inside and outside of a host.
+# The end of the cable inside of a host.
 _INSIDE = "eth0"
 
 
@@ -24,10 +24,6 @@ class Host:
     def command(self, command):
         """What runs `command` there."""
         return command
-
-    @property
-    def can_be_cut(self):
-        return False
 
 
 class IsolatedHost(Host):
@@ -47,10 +43,6 @@ class IsolatedHost(Host):
     def command(self, command):
         named = ["unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"', self.name]
         return ["ip", "netns", "exec", self.name, *named, *command]
-
-    @property
-    def can_be_cut(self):
-        return True
 
     def cut(self):
         """From now on nothing reaches it and nothing comes from it, and nobody is told."""

@@ -11,7 +11,8 @@ import subprocess
 import sys
 
 _MARK = "OVERHAND_ISOLATED"
-_UNSHARE = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]
+_UNSHARE = ["unshare", "--mount", "--propagation", "private", "--net", "--pid", "--fork", "--kill-child",
+            "--mount-proc"]
 
 
 def isolated():
