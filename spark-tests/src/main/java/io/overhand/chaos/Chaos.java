@@ -9,13 +9,13 @@ import org.apache.spark.SparkConf;
 import org.apache.spark.sql.SparkSession;
 
 /**
- * One Spark application that runs one job, and stops in a named phase of it until it is told to go on: {@code terasort|join
- * ROWS MAPS PARTITIONS PHASE}, where the phase is one of {@link Phase}'s.
+ * One Spark application that runs one job, and stops in a named phase of it until it is told to go on: {@code
+ * terasort|join ROWS MAPS PARTITIONS PHASE}, where the phase is one of {@link Phase}'s.
  *
- * <p>Prints lines for a program to read: {@code progress STAGE DONE TOTAL} as tasks end, {@code phase NAME} when it stops,
- * {@code result} with a JSON object when the job is done; then {@code phase end}, and it waits once more before the
- * application ends. It goes on at a line {@code go} on standard input, and at its end. Everything about Spark itself, the
- * shuffle manager first, comes as system properties.
+ * <p>Prints lines for a program to read: {@code progress STAGE DONE TOTAL} as tasks end, {@code phase NAME} when it
+ * stops, {@code result} with a JSON object when the job is done; then {@code phase end}, and it waits once more before
+ * the application ends. It goes on at a line {@code go} on standard input, and at its end. Everything about Spark
+ * itself, the shuffle manager first, comes as system properties.
  */
 public final class Chaos {
   private Chaos() {}
@@ -24,12 +24,13 @@ public final class Chaos {
   public static void main(String[] arguments) throws Exception {
     Size size = new Size(
         Long.parseLong(arguments[1]), Integer.parseInt(arguments[2]), Integer.parseInt(arguments[3]));
-    try (Gatekeeper keeper = new Gatekeeper(Phase.valueOf(arguments[4].toUpperCase(Locale.ROOT)), System.out)) {
+    Phase phase = Phase.valueOf(arguments[4].toUpperCase(Locale.ROOT));
+    try (Gatekeeper keeper = new Gatekeeper(phase, System.out)) {
       SparkConf conf = new SparkConf()
           .setAppName("chaos " + arguments[0])
           .set("spark.plugins", GatePlugin.class.getName())
           .set(Gate.ADDRESS, keeper.address())
-          .set(Gate.ROW, Long.toString(keeper.phase().row(size)));
+          .set(Gate.ROW, Long.toString(phase.row(size)));
       boolean ended;
       try (SparkSession spark = SparkSession.builder().config(conf).getOrCreate()) {
         ended = run(spark, keeper, arguments[0], size);

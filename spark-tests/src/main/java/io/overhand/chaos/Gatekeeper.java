@@ -21,7 +21,7 @@ import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 import org.apache.spark.scheduler.StageInfo;
 
-/** The driver's side of the {@link Gate}: knows from Spark's events what a task is about to do, and lets it wait if so. */
+/** The driver's side of the {@link Gate}: knows from Spark's events where a task is, and lets it wait. */
 final class Gatekeeper extends SparkListener implements AutoCloseable {
   private final Phase phase;
   private final PrintStream out;
@@ -39,10 +39,6 @@ final class Gatekeeper extends SparkListener implements AutoCloseable {
     this.out = out;
     daemon("gate", this::accept);
     daemon("orders", this::listen);
-  }
-
-  Phase phase() {
-    return phase;
   }
 
   /** Where tasks reach it, host:port. */
