@@ -58,7 +58,7 @@ test-spark: dist ## Spark's own suites and the differential oracle, on both Spar
 	@$(ENV)
 	python3 spark-tests/run.py
 
-test-chaos: dist ## each fault once under small jobs of real Spark
+test-chaos: dist ## a choice of faults under small jobs of real Spark
 	@$(ENV)
 	python3 chaos/run.py --smoke --spark $(SPARK) $(CHAOS)
 

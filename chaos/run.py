@@ -2,7 +2,7 @@
 """Real Spark under real kills: jobs on a cluster of 3 workers and 2 coordinators, a fault in the middle of each.
 
   python3 chaos/run.py --time 10m --seed 7                   scenarios in an order that the seed decides
-  python3 chaos/run.py --smoke                               each fault once, small, a few minutes
+  python3 chaos/run.py --smoke                               a choice of faults, small, a few minutes
   python3 chaos/run.py --run kill@fin/join/worker-2+35ms     exactly this one; several with commas
   python3 chaos/run.py --only stop@,/join --list 20          what would come
 
@@ -62,7 +62,7 @@ def options():
     parser.add_argument("--seed", type=int, default=None, help="decides the order, the victims and the moments")
     parser.add_argument("--only", default="", help="only scenarios whose names contain one of these")
     parser.add_argument("--run", default="", help="exactly these scenarios")
-    parser.add_argument("--smoke", action="store_true", help="each fault once, in small jobs")
+    parser.add_argument("--smoke", action="store_true", help="a choice of faults, in small jobs")
     parser.add_argument("--small", action="store_true", help="small jobs, as --smoke has")
     parser.add_argument("--list", type=int, metavar="N", help="prints the first N scenarios and ends")
     parser.add_argument("--spark", choices=lines.LINES, default="3.5")

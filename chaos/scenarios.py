@@ -36,7 +36,7 @@ def parse(text):
     return Scenario(match["fault"], match["phase"], match["job"], match["victim"], int(match["delay"] or 0))
 
 
-# Each fault once, and each phase and job several times.
+# The faults that differ most; each phase and both jobs several times.
 SMOKE = [parse(text) for text in [
     "kill@writing/terasort/worker-1", "stop@fin/join/worker-2", "empty@between/join/worker-3",
     "kill@reading/terasort/worker-2+300ms", "disk-full@writing/join/worker-1", "disk-error@reading/terasort/worker-3",
