@@ -8,10 +8,12 @@ SHELL := bash
 SPARK ?= 3.5
 # How much the demo sorts.
 SIZE ?= 1g
+# How long the kills go on; SEED= decides which come.
+TIME ?= 10m
 
 ENV := . tools/env.sh
 
-.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark bench lint docs licences clean
+.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-chaos chaos bench lint docs licences clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -55,6 +57,14 @@ test-jar: native ## unit tests of the Java plugin
 test-spark: dist ## Spark's own suites and the differential oracle, on both Spark lines
 	@$(ENV)
 	python3 spark-tests/run.py
+
+test-chaos: dist ## a choice of faults under small jobs of real Spark
+	@$(ENV)
+	python3 chaos/run.py --smoke --spark $(SPARK) $(CHAOS)
+
+chaos: dist ## faults under real Spark for TIME (10m), in an order that SEED decides
+	@$(ENV)
+	python3 chaos/run.py --time $(TIME) $(if $(SEED),--seed $(SEED)) --spark $(SPARK) $(CHAOS)
 
 bench: dist ## paired timings against Spark's own shuffle, into benches/results
 	@$(ENV)

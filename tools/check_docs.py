@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
-PATHS = re.compile(r"^(?:shuffle-\w+|proto|benches|sim|spark-tests|docs|tools|conf|k8s)/[\w./*-]*$")
+PATHS = re.compile(r"^(?:shuffle-\w+|proto|benches|chaos|sim|spark-tests|docs|tools|conf|k8s)/[\w./*-]*$")
 
 
 def named_in(page):

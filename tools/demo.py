@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 
-from harness import lines, server
+from harness import lines, screen, server
 
 RECORD = 100
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -33,34 +33,12 @@ def records_of(size):
     return max(1, round(float(match[1]) * UNITS[match[2]] / RECORD))
 
 
-class Screen:
-    """What people see while Spark works: one line that moves on a terminal, a few that stay in a log."""
-
-    def __init__(self):
-        self.live = sys.stdout.isatty()
-        self.shown = None
-
-    def progress(self, what, done, total, begun):
-        """Shows how far the step is."""
-        percent = 100 * done // max(total, 1)
-        if self.live:
-            bar = "#" * (percent // 4)
-            print(f"\r  {what:34} [{bar:25}] {percent:3} %  {time.monotonic() - begun:5.0f} s", end="", flush=True)
-        elif self.shown is None or self.shown[0] != what or percent >= self.shown[1] + 50:
-            print(f"  {what:34} {percent:3} %  {time.monotonic() - begun:5.0f} s", flush=True)
-            self.shown = (what, percent)
-
-    def say(self, text):
-        """Ends the moving line with a line that stays."""
-        print(("\r\x1b[K" if self.live else "") + text, flush=True)
-
-
 class Demo:
     """One demonstration in a folder of its own."""
 
     def __init__(self, line, records, scratch):
         self.line, self.records, self.scratch = line, records, scratch
-        self.screen = Screen()
+        self.screen = screen.Screen()
         self.home = lines.spark_home(line, scratch)
         # About 64 MB in a partition: what an executor of 2 GB sorts without spilling.
         self.partitions = max(4, records * RECORD // 64_000_000)

@@ -19,7 +19,7 @@ import scala.Product;
  * Digests of a job's rows, made where the rows are and without another shuffle: a sum of the rows' hashes when their
  * order does not matter, a polynomial of them when it does (so that it does not depend on where one partition ends).
  */
-final class Digest {
+public final class Digest {
   private static final long BASE = 0x9E3779B97F4A7C15L;
 
   private Digest() {}
@@ -51,13 +51,13 @@ final class Digest {
   }
 
   /** The digest of the rows in any order. */
-  static Outcome of(Dataset<Row> rows) {
+  public static Outcome of(Dataset<Row> rows) {
     Part total = total(rows);
     return new Outcome(total.rows, total.sum);
   }
 
   /** The digest of the rows in their order. */
-  static Outcome ordered(Dataset<Row> rows) {
+  public static Outcome ordered(Dataset<Row> rows) {
     Part total = total(rows);
     return new Outcome(total.rows, total.ordered);
   }

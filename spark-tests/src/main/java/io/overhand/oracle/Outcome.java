@@ -4,7 +4,7 @@ package io.overhand.oracle;
  * What a job came to: the number of rows, a digest of them, and its shape, which is whatever else must be the same on
  * both shuffles (the kind of a join in the final plan, for example).
  */
-record Outcome(long rows, long digest, String shape) {
+public record Outcome(long rows, long digest, String shape) {
   Outcome(long rows, long digest) {
     this(rows, digest, "");
   }

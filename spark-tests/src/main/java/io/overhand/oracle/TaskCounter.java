@@ -13,14 +13,15 @@ import org.apache.spark.scheduler.SparkListenerTaskEnd;
 /**
  * Counts, from Spark's own events, what the tasks of a job did. Its callers drain the listener bus before they look.
  */
-final class TaskCounter extends SparkListener {
+public final class TaskCounter extends SparkListener {
   /**
    * What happened in a job.
    *
    * @param redone map tasks that succeeded again after they had succeeded
    * @param failed tasks that ended otherwise than by success
+   * @param stagesRepeated attempts of stages after their first
    */
-  record Counts(
+  public record Counts(
       long recordsWritten,
       long recordsRead,
       long bytesWritten,
@@ -30,7 +31,8 @@ final class TaskCounter extends SparkListener {
       int failed,
       int fetchFailures,
       int executorsLost,
-      int speculative) {}
+      int speculative,
+      int stagesRepeated) {}
 
   /** One map output: the partition of a shuffle's map stage. */
   private record MapOutput(int shuffle, int partition) {}
@@ -47,9 +49,13 @@ final class TaskCounter extends SparkListener {
   private int fetchFailures;
   private int executorsLost;
   private int speculative;
+  private int stagesRepeated;
 
   @Override
   public synchronized void onStageSubmitted(SparkListenerStageSubmitted event) {
+    if (event.stageInfo().attemptNumber() > 0) {
+      stagesRepeated++;
+    }
     if (event.stageInfo().shuffleDepId().isDefined()) {
       shuffleOfStage.put(event.stageInfo().stageId(), (Integer)
           event.stageInfo().shuffleDepId().get());
@@ -91,10 +97,11 @@ final class TaskCounter extends SparkListener {
   /** Forgets the counts, but not which map outputs exist: a later job may redo those of an earlier one. */
   synchronized void reset() {
     recordsWritten = recordsRead = bytesWritten = bytesRead = writeNanos = 0;
-    redone = failed = fetchFailures = executorsLost = speculative = 0;
+    redone = failed = fetchFailures = executorsLost = speculative = stagesRepeated = 0;
   }
 
-  synchronized Counts counts() {
+  /** What happened so far. */
+  public synchronized Counts counts() {
     return new Counts(
         recordsWritten,
         recordsRead,
@@ -105,6 +112,7 @@ final class TaskCounter extends SparkListener {
         failed,
         fetchFailures,
         executorsLost,
-        speculative);
+        speculative,
+        stagesRepeated);
   }
 }
