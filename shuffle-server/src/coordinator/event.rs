@@ -46,15 +46,15 @@ impl Event {
 }
 
 fn log_wellbeing(app: &AppId, before: &Wellbeing, now: &Wellbeing) {
-    let (under_replicated_bytes, copies) = (now.under_replicated_bytes, now.copies_made);
+    let (under_replicated, copies) = (now.under_replicated_epochs, now.copies_made);
     if now.lost_map_outputs > before.lost_map_outputs {
         let last = now.losses.last().map_or("", String::as_str);
         tracing::error!(%app, lost_map_outputs = now.lost_map_outputs, last, "map outputs were lost");
     }
     if now.chains_broken > before.chains_broken || now.epochs_opened > before.epochs_opened {
         let (chains_broken, epochs_opened) = (now.chains_broken, now.epochs_opened);
-        tracing::warn!(%app, chains_broken, epochs_opened, under_replicated_bytes, "epochs were opened");
-    } else if (before.under_replicated_bytes == 0) != (under_replicated_bytes == 0) {
-        tracing::info!(%app, under_replicated_bytes, copies, "the number of replicas changed");
+        tracing::warn!(%app, chains_broken, epochs_opened, under_replicated, "epochs were opened");
+    } else if (before.under_replicated_epochs == 0) != (under_replicated == 0) {
+        tracing::info!(%app, under_replicated, copies, "the number of replicas changed");
     }
 }

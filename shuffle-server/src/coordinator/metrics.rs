@@ -13,7 +13,7 @@ pub struct Metrics {
     workers_silent: Gauge,
     workers_draining: Gauge,
     applications: Gauge,
-    under_replicated_bytes: Gauge,
+    under_replicated_epochs: Gauge,
     expired: Counter,
     returned: Counter,
     ended: Counter,
@@ -61,10 +61,10 @@ impl Metrics {
             workers_silent: workers("silent"),
             workers_draining: workers("draining"),
             applications: gauge("overhand_coordinator_applications", Unit::Count, "Live applications"),
-            under_replicated_bytes: gauge(
-                "overhand_coordinator_under_replicated_bytes",
-                Unit::Bytes,
-                "Bytes that fewer workers hold than should, as the drivers of all applications say",
+            under_replicated_epochs: gauge(
+                "overhand_coordinator_under_replicated_epochs",
+                Unit::Count,
+                "Epochs of shards that fewer workers hold than should, as the drivers of all applications say",
             ),
             expired: counter("overhand_coordinator_applications_expired_total", "Leases that expired here"),
             returned: counter(
@@ -126,12 +126,12 @@ impl Metrics {
         self.workers_draining.set(count(&|silent, draining| !silent && draining));
         self.workers_alive.set(count(&|silent, draining| !silent && !draining));
         let live = state.applications(now).into_iter().filter(|known| matches!(known.phase, Phase::Live(_)));
-        let (mut applications, mut bytes) = (0u64, 0u64);
+        let (mut applications, mut epochs) = (0u64, 0u64);
         for known in live {
             applications += 1;
-            bytes = bytes.saturating_add(known.wellbeing.map_or(0, |wellbeing| wellbeing.under_replicated_bytes));
+            epochs = epochs.saturating_add(known.wellbeing.map_or(0, |wellbeing| wellbeing.under_replicated_epochs));
         }
         self.applications.set(applications as f64);
-        self.under_replicated_bytes.set(bytes as f64);
+        self.under_replicated_epochs.set(epochs as f64);
     }
 }

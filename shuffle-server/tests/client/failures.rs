@@ -10,7 +10,7 @@ use overhand_client::{
 };
 
 struct Job {
-    application: Application,
+    application: Arc<Application>,
     client: Client,
     /// To the data plane: its address stays when the server's changes.
     data: Proxy,
@@ -24,9 +24,18 @@ impl Job {
         let app: AppId = "job".parse().expect("valid");
         let application =
             Application::register(ApplicationConfig::new(vec![control.address.clone()], app)).expect("registered");
-        let client = Client::new(ClientConfig { codec: Codec::None, ..small() }).expect("a client");
+        let application = Arc::new(application);
+        let config = ClientConfig { codec: Codec::None, ..small() };
+        let client = Client::new(config).expect("a client");
         let placement = moved(&application.placement(0, partitions).expect("placed"), &data.address);
         Self { application, client, data, control, placement }
+    }
+
+    /// Its client asks the driver for new epochs, which lead to the worker past the proxy.
+    fn asking(self) -> Self {
+        let config = ClientConfig { codec: Codec::None, ..small() };
+        let client = Client::with_driver(config, Arc::clone(&self.application) as _).expect("a client");
+        Self { client, ..self }
     }
 
     fn restarted(&self, server: &mut Server) {
@@ -83,7 +92,7 @@ fn a_killed_server_serves_what_was_acknowledged_on_disk() {
 #[test]
 fn a_killed_server_that_kept_data_in_memory_names_every_attempt_as_lost() {
     let mut server = Server::start(&[]);
-    let job = Job::start(&server, 10);
+    let job = Job::start(&server, 10).asking();
     let maps = maps();
     let expected = job.write(&maps);
     server.kill();
@@ -97,7 +106,7 @@ fn a_killed_server_that_kept_data_in_memory_names_every_attempt_as_lost() {
 #[test]
 fn an_attempt_that_a_kill_interrupts_fails_and_its_retry_succeeds() {
     let mut server = Server::start(&[]);
-    let job = Job::start(&server, 10);
+    let job = Job::start(&server, 10).asking();
     let map = records(0, 20_000, 10, 100);
     let mut writer = job.client.writer(Arc::clone(&job.placement), attempt(0)).expect("a writer");
     let (chunk, used) = crate::support::fill(writer.chunk(4 << 20).expect("memory"), &map);
@@ -109,7 +118,7 @@ fn an_attempt_that_a_kill_interrupts_fails_and_its_retry_succeeds() {
     server.kill();
     job.restarted(&mut server);
     let error = writer.finish(vec![]).expect_err("the worker has not got the first frames");
-    assert!(matches!(error.kind(), ErrorKind::Retry | ErrorKind::Invalid), "{error}");
+    assert_eq!(error.kind(), ErrorKind::DataLost, "{error}");
     let retry = Attempt { map_index: 0, attempt: 99 };
     let stored = write_attempt(&job.client, &job.placement, retry, &map).expect("written");
     assert!(read_all(&job.client, &job.placement, pieces(retry, &stored)).expect("read") == items(&map));

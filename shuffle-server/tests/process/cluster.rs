@@ -103,7 +103,7 @@ fn what_a_driver_says_of_its_data_is_in_the_status_and_in_the_metrics() {
     let health = ApplicationHealth {
         chains_broken: 2,
         epochs_opened: 3,
-        under_replicated_bytes: 5 << 20,
+        under_replicated_epochs: 5,
         copies_made: 4,
         lost_map_outputs: 1,
         losses: vec!["map 7 of shuffle 1, on one and two".into()],
@@ -112,10 +112,10 @@ fn what_a_driver_says_of_its_data_is_in_the_status_and_in_the_metrics() {
     assert_eq!(coordinator.status()["applications"][0]["health"]["chains_broken"], 2);
     let out = overhand(&["status", "--coordinator", &coordinator.endpoints.control]);
     let text = String::from_utf8(out.stdout).expect("text");
-    assert!(text.contains("5.0 MiB") && text.contains("map 7 of shuffle 1"), "{text}");
+    assert!(text.contains("lost map outputs") && text.contains("map 7 of shuffle 1"), "{text}");
     let metrics = coordinator.admin("/metrics").1;
     for line in [
-        "overhand_coordinator_under_replicated_bytes 5242880",
+        "overhand_coordinator_under_replicated_epochs 5",
         "overhand_coordinator_epochs_opened_total 3",
         "overhand_coordinator_lost_map_outputs_total 1",
         "overhand_coordinator_applications 1",

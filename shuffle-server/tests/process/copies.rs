@@ -23,7 +23,6 @@ fn forget(wire: &mut Wire, shuffle: u32) -> Result<(), Error> {
 }
 
 #[test]
-#[ignore = "the store does not keep copies yet"]
 fn a_copy_has_every_block_and_goes_when_it_is_forgotten() {
     let cluster = Cluster::start(2, &["--memory-budget", "32 MiB", "--set", "storage.copy_bandwidth=20MiB"]);
     let mut wire = cluster.connect(0);
@@ -52,7 +51,6 @@ fn a_copy_has_every_block_and_goes_when_it_is_forgotten() {
 }
 
 #[test]
-#[ignore = "the store does not keep copies yet"]
 fn forgetting_what_is_not_there_is_no_error() {
     let cluster = Cluster::start(1, &[]);
     forget(&mut cluster.connect(0), 77).expect("nothing to do");

@@ -48,7 +48,6 @@ impl Health {
             chains_broken: self.chains_broken,
             epochs_opened: self.epochs_opened,
             // Only workers know how many bytes an epoch has.
-            under_replicated_bytes: 0,
             under_replicated_epochs: self.under_replicated_epochs,
             copies_made: self.copies_made,
             lost_map_outputs: self.lost_map_outputs,

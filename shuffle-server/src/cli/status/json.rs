@@ -52,7 +52,7 @@ fn application(app: &ApplicationStatus) -> Value {
 fn health(health: &ApplicationHealth) -> Value {
     json!({
         "chains_broken": health.chains_broken, "epochs_opened": health.epochs_opened,
-        "under_replicated_bytes": health.under_replicated_bytes, "copies_made": health.copies_made,
+        "under_replicated_epochs": health.under_replicated_epochs, "copies_made": health.copies_made,
         "lost_map_outputs": health.lost_map_outputs, "losses": health.losses,
     })
 }
