@@ -13,6 +13,7 @@ from harness import disks, isolation
 from job import Hung, Job
 
 DISK_SIZE = 1 << 30
+FLUSH_PATIENCE = 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +140,15 @@ class Round:
         places = ["overhand_memory_used_bytes", "overhand_disk_used_bytes"]
         if self.fault.needs == "disk" and self.scenario.phase != "writing":
             places = ["overhand_disk_used_bytes"]
-        found = [victim.metrics() for victim in self.scene.victims]
-        return all(any(metrics.get(place) for place in places) for metrics in found)
+        # Memory goes to disk beside the job: that may take a moment.
+        until = time.monotonic() + FLUSH_PATIENCE
+        while True:
+            found = [victim.metrics() for victim in self.scene.victims]
+            if all(any(metrics.get(place) for place in places) for metrics in found):
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(0.2)
 
     def _after(self):
         try:
