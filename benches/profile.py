@@ -46,12 +46,12 @@ PARTS = [
     ("reader: rows out of blocks", r"io[/.]overhand[/.]spark[/.](read|jni)"),
     ("serializer and its streams", r"UnsafeRowSerializer|[sS]erializ|kryo|DataOutputStream|DataInputStream|Buffered|ByteBuffer|LZ4Block|"
                                    r"ShuffleBlockFetcher"),
-    ("Spark: rows, expressions, operators", r"org[/.]apache[/.]spark[/.](sql|unsafe|util)|GeneratedClass|GeneratedIterator|benches"),
+    ("Spark: rows, expressions, operators", r"org[/.]apache[/.]spark[/.](sql|unsafe|util)|GeneratedClass|GeneratedIterator|benches|scala[/.]"),
     ("Spark: tasks, scheduling, RPC", r"org[/.]apache[/.]spark|io[/.]netty|java[/.]util[/.]concurrent"),
     ("worker: frames and tables", r"overhand_server::worker|overhand_server::memory|overhand_common"),
     ("RocksDB", r"rocksdb"),
     ("JVM: garbage collection", r"G1|GCTask|Gang|ScanEvac|ParScan|oopDesc|MarkSweep|CardTable"),
-    ("JVM: interpreter, stubs, runtime", r"Interpreter|StubRoutines|_stub|vtable|itable|SharedRuntime|JVM_|Unsafe_|jni_|libjvm|Monitor|Thread::"),
+    ("JVM: interpreter, stubs, runtime", r"^jvm |Interpreter|StubRoutines|_stub|vtable|itable|SharedRuntime|JVM_|Unsafe_|jni_|libjvm|Monitor|Thread::"),
     ("threads: tokio, mio, locks", r"tokio|mio::|parking_lot|futex|std::sync"),
     ("kernel: scheduling, waking, the rest", r"^kernel "),
     ("other", r""),
@@ -133,7 +133,8 @@ class Sampler:
             pid, name, file = int(match[2]), match[4], match[5]
             if name == "[unknown]":
                 name = ours[pid].function(int(match[3], 16)) if Library.NAME in file else pathlib.Path(file).name
-            functions[self.roles[pid]][("kernel " if "kernel" in file else "") + name] += 1
+            where = next((where for where in ("kernel", "jvm") if where in file), None)
+            functions[self.roles[pid]][f"{where} {name}" if where else name] += 1
         return functions
 
 
