@@ -96,7 +96,9 @@ class Round:
         victims = [group[(first + further) % len(group)] for further in range(self.fault.victims)]
         self.scene = faults.Scene(cluster, victims, threading.Event())
         if self.fault.needs == "disk":
-            self.scene.victim.mount(DISK_SIZE)
+            # All have disks of one size: a worker with less room than others is given less.
+            for worker in cluster.workers:
+                worker.mount(DISK_SIZE)
         cluster.start()
         return cluster
 
