@@ -1,4 +1,9 @@
-//! The control plane of Overhand: its protobuf messages and gRPC services, generated from `proto/overhand/v1`.
+//! The control plane of Overhand: its protobuf messages and gRPC services, generated from `proto/overhand/v1`,
+//! and the errors that travel on it.
+
+mod status;
+
+pub use status::{kind_of, status_of};
 
 /// Version 1 of the control plane.
 #[allow(missing_docs, clippy::unwrap_used, clippy::pedantic)]

@@ -92,6 +92,7 @@ impl Running {
             true => Some(self.open_store(config, registry).await?),
             false => None,
         };
+        let (store, part) = store.unzip();
         let folder = config.storage.data_dirs.first();
         if let (Some(folder), None) = (folder, &store) {
             // A store makes its own folders.
@@ -112,7 +113,8 @@ impl Running {
             };
             self.reports(addresses, config, store, &secret)
         });
-        if let (Some(store), Some((reports, _))) = (&store, &reports) {
+        if let (Some(store), Some(part), Some((reports, _))) = (&store, part, &reports) {
+            self.watch_folders(store, &part, reports);
             routes.add_service(WorkerServer::new(Describe::new(store.clone(), secret.clone(), reports.clone())));
         }
         self.tasks.spawn("control plane", control_plane(control, routes.routes(), self.tasks.stop()));
@@ -137,7 +139,8 @@ impl Running {
         Ok(())
     }
 
-    async fn open_store(&mut self, config: &Config, registry: &Arc<Registry>) -> Result<Arc<Store>> {
+    /// The store, and the part of health where it is judged.
+    async fn open_store(&mut self, config: &Config, registry: &Arc<Registry>) -> Result<(Arc<Store>, Part)> {
         let part = self.health.part("storage");
         part.bad("it is being recovered");
         let (settings, metrics) = (config.store(), store::Metrics::new(registry.recorder()));
@@ -145,16 +148,30 @@ impl Running {
         let store = opening.await.map_err(|error| Error::new(ErrorKind::Internal, error.to_string()))??;
         self.store = Some(store.clone());
         judge(&store, &part);
-        let (gauges, judged) = (store.clone(), store.clone());
+        let (gauges, judged, verdict) = (store.clone(), store.clone(), part.clone());
         registry.before_render(move || gauges.refresh_metrics());
         let (stop, pause) = (self.tasks.stop(), config.storage.probe_interval.0);
         self.tasks.spawn("storage watch", async move {
             while timeout(pause, stop.cancelled()).await.is_err() {
-                judge(&judged, &part);
+                judge(&judged, &verdict);
             }
             Ok(())
         });
-        Ok(store)
+        Ok((store, part))
+    }
+
+    /// Whether a data folder takes data is judged and told to the coordinators as soon as it changes.
+    fn watch_folders(&self, store: &Arc<Store>, part: &Part, reports: &Arc<Reports>) {
+        for mut health in store.folders_health() {
+            let (store, part, reports, stop) = (store.clone(), part.clone(), reports.clone(), self.tasks.stop());
+            self.tasks.spawn("folder watch", async move {
+                while let Some(Ok(())) = stop.run_until_cancelled(health.changed()).await {
+                    judge(&store, &part);
+                    reports.wake();
+                }
+                Ok(())
+            });
+        }
     }
 
     /// What is reported to the coordinators at these addresses, and the part of health where each has its say.
@@ -213,13 +230,11 @@ fn make(folder: &Path) -> Result<()> {
     }
 }
 
-/// A worker without a folder that takes data is not ready for new data.
+/// A worker whose store can't do its work is not ready. One that is being drained is: it serves what it has.
 fn judge(store: &Store, part: &Part) {
-    let usage = store.usage();
-    if usage.disk_free > 0 {
-        part.good();
-    } else {
-        part.bad("no data folder takes data: all are full or failing");
+    match store.check() {
+        Ok(()) => part.good(),
+        Err(error) => part.bad(error.message()),
     }
 }
 

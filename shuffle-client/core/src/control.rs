@@ -10,10 +10,13 @@ use std::{
     time::Duration,
 };
 
-use overhand_proto::v1::{
-    ApplicationHealth, EndApplicationRequest, EndApplicationResponse, KeepAliveRequest, KeepAliveResponse,
-    RegisterApplicationRequest, RegisterApplicationResponse, RenewTokenRequest, RenewTokenResponse,
-    coordinator_client::CoordinatorClient,
+use overhand_proto::{
+    kind_of,
+    v1::{
+        ApplicationHealth, EndApplicationRequest, EndApplicationResponse, KeepAliveRequest, KeepAliveResponse,
+        RegisterApplicationRequest, RegisterApplicationResponse, RenewTokenRequest, RenewTokenResponse,
+        coordinator_client::CoordinatorClient,
+    },
 };
 use parking_lot::Mutex;
 use tonic::{
@@ -181,18 +184,4 @@ fn reason(error: &(dyn std::error::Error + 'static)) -> String {
         innermost = source;
     }
     innermost.to_string()
-}
-
-fn kind_of(code: Code) -> ErrorKind {
-    match code {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted => ErrorKind::Retry,
-        Code::ResourceExhausted => ErrorKind::Backpressure,
-        Code::FailedPrecondition => ErrorKind::Stale,
-        Code::NotFound => ErrorKind::NotFound,
-        Code::DataLoss => ErrorKind::DataLost,
-        Code::InvalidArgument | Code::OutOfRange | Code::Unimplemented | Code::AlreadyExists => ErrorKind::Invalid,
-        Code::PermissionDenied | Code::Unauthenticated => ErrorKind::Denied,
-        Code::Cancelled => ErrorKind::Closed,
-        Code::Ok | Code::Unknown | Code::Internal => ErrorKind::Internal,
-    }
 }

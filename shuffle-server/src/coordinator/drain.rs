@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use overhand_common::{Error, ErrorKind, Result};
-use overhand_proto::v1::{SetDrainingRequest, worker_client::WorkerClient};
+use overhand_proto::{
+    kind_of,
+    v1::{SetDrainingRequest, worker_client::WorkerClient},
+};
 
 use super::Report;
 use crate::control;
@@ -19,6 +22,6 @@ pub async fn set_draining(worker: &Report, draining: bool, token: String) -> Res
     let answer = WorkerClient::new(channel).set_draining(SetDrainingRequest { draining, token }).await;
     answer.map(drop).map_err(|status| {
         let text = format!("worker {} at {address}: {}", worker.id, status.message());
-        Error::new(control::kind_of(status.code()), text)
+        Error::new(kind_of(status.code()), text)
     })
 }

@@ -6,7 +6,10 @@ use std::{
 };
 
 use overhand_common::{Error, ErrorKind, Result, ids::AppId, token::Claims};
-use overhand_proto::v1::{self as proto, StatusResponse, coordinator_server::Coordinator};
+use overhand_proto::{
+    status_of,
+    v1::{self as proto, StatusResponse, coordinator_server::Coordinator},
+};
 use parking_lot::Mutex;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +17,7 @@ use tonic::{Request, Response, Status};
 
 use super::{Event, Holdings, Metrics, Report, State, Wellbeing, drain, status::status};
 use crate::{
-    control::{millis, status_of},
+    control::millis,
     secret::{Registration, Secret, WORKER_APP},
 };
 

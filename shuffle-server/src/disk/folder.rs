@@ -6,14 +6,14 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use overhand_common::{Error, ErrorKind, Result};
-use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
+use tokio::sync::watch;
 
 use super::{Medium, Space, Task, Watch, segments_dir, threads::Threads};
 
@@ -31,6 +31,14 @@ pub enum Health {
 }
 
 impl Health {
+    /// What `error` says of the folder that it came from.
+    fn after(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Health::Full,
+            _ => Health::Failed(error.to_string()),
+        }
+    }
+
     /// `ok`, or what is wrong.
     pub fn describe(&self) -> String {
         match self {
@@ -51,7 +59,9 @@ pub struct Folder {
     reserve: u64,
     medium: Arc<dyn Medium>,
     _lock: File,
-    health: Mutex<Health>,
+    health: watch::Sender<Health>,
+    /// Whether a segment was written since the last probe: that is as good as a probe's write.
+    written: AtomicBool,
     used: AtomicU64,
     /// Bytes that are being written.
     writing: AtomicU64,
@@ -95,7 +105,8 @@ impl Folder {
             reserve,
             medium,
             _lock: lock,
-            health: Mutex::new(Health::Ok),
+            health: watch::Sender::new(Health::Ok),
+            written: AtomicBool::new(false),
             used: AtomicU64::new(0),
             writing: AtomicU64::new(0),
             nanos_per_mib: AtomicU64::new(0),
@@ -124,7 +135,12 @@ impl Folder {
 
     /// Whether it takes data.
     pub fn health(&self) -> Health {
-        self.health.lock().clone()
+        self.health.borrow().clone()
+    }
+
+    /// Tells when that changes.
+    pub fn watch(&self) -> watch::Receiver<Health> {
+        self.health.subscribe()
     }
 
     /// Bytes in segments.
@@ -175,8 +191,9 @@ impl Folder {
         (ahead >> 10).saturating_mul(self.nanos_per_mib.load(Ordering::Acquire)) >> 10
     }
 
-    /// Takes note of how long writing took.
+    /// Takes note that a segment was written, and how long that took.
     pub fn wrote(&self, len: u64, took: Duration) {
+        self.written.store(true, Ordering::Release);
         let kib = (len >> 10).max(1);
         let sample = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX).saturating_mul(1 << 10) / kib;
         let average = |before: u64| Some(if before == 0 { sample } else { before - before / 8 + sample / 8 });
@@ -212,18 +229,24 @@ impl Folder {
 
     fn stalled(&self, patience: Duration) {
         self.stuck.fetch_add(1, Ordering::AcqRel);
-        let state = Health::Stalled(patience);
-        let mut health = self.health.lock();
-        if *health != state {
-            let path = self.path.display();
-            tracing::error!(folder = %path, state = state.describe(), "data folder taken out of placement");
-            *health = state;
-        }
+        self.take_out(Health::Stalled(patience), |_| true);
+    }
+
+    fn take_out(&self, state: Health, from: impl FnOnce(&Health) -> bool) {
+        self.health.send_if_modified(|health| {
+            let changes = *health != state && from(health);
+            if changes {
+                let path = self.path.display();
+                tracing::error!(folder = %path, state = state.describe(), "data folder taken out of placement");
+                *health = state;
+            }
+            changes
+        });
     }
 
     /// Whether a step of writing takes too long.
     pub fn is_stalled(&self) -> bool {
-        matches!(*self.health.lock(), Health::Stalled(_))
+        matches!(*self.health.borrow(), Health::Stalled(_))
     }
 
     /// Whether a job hangs that nobody waits for any more.
@@ -238,43 +261,46 @@ impl Folder {
 
     /// Takes the folder out of placement because of `error`.
     pub fn failed(&self, error: &io::Error) {
-        if self.is_stalled() {
-            return;
-        }
-        let health = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Health::Full,
-            _ => Health::Failed(error.to_string()),
-        };
-        tracing::error!(folder = %self.path.display(), %error, "data folder taken out of placement");
-        *self.health.lock() = health;
+        self.take_out(Health::after(error), |health| !matches!(health, Health::Stalled(_)));
     }
 
-    /// Looks whether the folder takes data: free space, and for one that is out of placement a write; not while one hangs.
+    /// Looks whether the folder takes data, by a small write and by the free space. It does nothing while a write hangs,
+    /// and does not write where a segment was written since the last probe. May hang with the disk.
     pub fn probe(&self) {
         if self.hangs() {
             return;
         }
         let before = self.health();
-        let tried = match before {
-            Health::Ok => Ok(()),
-            Health::Full | Health::Failed(_) | Health::Stalled(_) => self.try_write(),
-        };
-        let after = match tried.and_then(|()| self.space()) {
+        let proven = self.written.swap(false, Ordering::AcqRel) && before == Health::Ok;
+        let tried = if proven { Ok(()) } else { self.try_write() };
+        self.judge(before, tried.and_then(|()| self.space()));
+        self.be_less_sure();
+    }
+
+    /// Looks at the free space only.
+    pub fn measure(&self) {
+        self.judge(self.health(), self.space());
+    }
+
+    /// Says how the folder is, by what was found, if nothing else was said since it was like `before`: that is newer.
+    fn judge(&self, before: Health, found: io::Result<Space>) {
+        let after = match found {
             Ok(space) if space.free <= self.reserve => Health::Full,
             Ok(_) => Health::Ok,
-            Err(error) => Health::Failed(error.to_string()),
+            Err(error) => Health::after(&error),
         };
-        self.be_less_sure();
-        let mut health = self.health.lock();
-        // What came out meanwhile is newer.
-        if after != before && *health == before {
-            let (path, state) = (self.path.display(), after.describe());
-            match after {
-                Health::Ok => tracing::info!(folder = %path, state, "data folder"),
-                _ => tracing::warn!(folder = %path, state, "data folder"),
-            }
-            *health = after;
+        if after != Health::Ok {
+            self.take_out(after, |health| *health == before);
+            return;
         }
+        self.health.send_if_modified(|health| {
+            let changes = *health == before && before != Health::Ok;
+            if changes {
+                tracing::info!(folder = %self.path.display(), "data folder takes data again");
+                *health = Health::Ok;
+            }
+            changes
+        });
     }
 
     /// Lets what is known of its speed fade, so that a folder that was slow once is tried again some time.

@@ -31,7 +31,7 @@ impl Folders {
             }
             let available = folder.available();
             if available < len {
-                folder.probe();
+                folder.measure();
                 return None;
             }
             // A folder whose speed is not known is tried first: so it gets known.

@@ -3,9 +3,12 @@
 use std::sync::Arc;
 
 use overhand_common::Result;
-use overhand_proto::v1::{
-    ApplicationStatus, CoordinatorStatus, DescribeRequest, DescribeResponse, DiskStatus, SetDrainingRequest,
-    SetDrainingResponse, ShuffleStatus, worker_server::Worker,
+use overhand_proto::{
+    status_of,
+    v1::{
+        ApplicationStatus, CoordinatorStatus, DescribeRequest, DescribeResponse, DiskStatus, SetDrainingRequest,
+        SetDrainingResponse, ShuffleStatus, worker_server::Worker,
+    },
 };
 use tonic::{Request, Response, Status};
 
@@ -13,7 +16,7 @@ use super::{
     Reports,
     store::{AppStats, DiskStats, ShuffleStats, Store},
 };
-use crate::{control::status_of, secret::Secret};
+use crate::secret::Secret;
 
 /// The worker's gRPC service.
 #[derive(Clone)]

@@ -24,7 +24,7 @@ use tonic::{Code, transport::Channel};
 pub use deletions::Deletions;
 pub use votes::Votes;
 
-use super::store::Store;
+use super::store::{Held, Store};
 use crate::{control, coordinator::Report, health::Part, secret::Secret};
 
 /// How long a coordinator may take to answer.
@@ -207,11 +207,7 @@ impl Reports {
     }
 
     fn usage(&self) -> Vec<ApplicationUsage> {
-        let apps = self.store.describe().apps.into_iter().map(|app| {
-            let bytes = app.shuffles.iter().map(|shuffle| shuffle.memory_bytes + shuffle.disk_bytes);
-            let held = bytes.filter(|bytes| *bytes > 0).fold((0, 0), |(sum, count), bytes| (sum + bytes, count + 1));
-            ApplicationUsage { app: app.app.into(), bytes: held.0, shuffles: held.1 }
-        });
-        apps.collect()
+        let held = self.store.held().into_iter();
+        held.map(|Held { app, bytes, shuffles }| ApplicationUsage { app: app.into(), bytes, shuffles }).collect()
     }
 }

@@ -1,8 +1,8 @@
 //! A real server process, and a client of the wire's messages that can also say what no real client would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-mod cluster;
 mod server;
+mod servers;
 mod wire;
 
 use std::{
@@ -10,8 +10,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub use cluster::Cluster;
 pub use server::{Server, denied, old_token, overhand};
+pub use servers::Servers;
 pub use wire::{PARTITIONS, Wire, block, fin_of, is_sound, shard};
 
 /// How long anything may take before a test fails.

@@ -9,7 +9,7 @@ use overhand_common::{
     message::{Failure, Fin, Hello, Kind, Last, MIN_VERSION, Push},
 };
 
-use crate::common::{Cluster, PARTITIONS, PATIENCE, Server, Wire, block, fin_of, shard};
+use crate::common::{PARTITIONS, PATIENCE, Server, Servers, Wire, block, fin_of, shard};
 
 const QUICK: [&str; 2] = ["--set", "network.silence=1s"];
 
@@ -73,7 +73,7 @@ fn broken_by(failure: &Failure, member: &Place) -> bool {
 
 #[test]
 fn what_was_acknowledged_is_readable_at_every_member_of_the_chain() {
-    let cluster = Cluster::start(3, &[]);
+    let cluster = Servers::start(3, &[]);
     for (map, members) in [(0, &[1][..]), (1, &[1, 2])] {
         let task = task(map, 5, 3000);
         push_task(&mut cluster.connect(0), map, &task, &cluster.chain(members), 10);
@@ -89,7 +89,7 @@ fn what_was_acknowledged_is_readable_at_every_member_of_the_chain() {
 
 #[test]
 fn a_repeated_frame_goes_through_the_whole_chain_again() {
-    let cluster = Cluster::start(2, &[]);
+    let cluster = Servers::start(2, &[]);
     let (frames, fin) = task(0, 1, 1000);
     let alone = push(0, 0, Some(Last::Whole(fin)), &[]);
     let mut wire = cluster.connect(0);
@@ -105,7 +105,7 @@ fn a_repeated_frame_goes_through_the_whole_chain_again() {
 
 #[test]
 fn a_last_frame_that_does_not_match_at_any_member_is_refused() {
-    let cluster = Cluster::start(2, &[]);
+    let cluster = Servers::start(2, &[]);
     let chain = cluster.chain(&[1]);
     let (frames, fin) = task(0, 1, 100);
     let wrong = Last::Whole(Fin { blocks: fin.blocks + 1, ..fin });
@@ -123,7 +123,7 @@ fn a_last_frame_that_does_not_match_at_any_member_is_refused() {
 
 #[test]
 fn a_member_that_is_killed_breaks_the_chain_and_nothing_is_lost_at_the_first() {
-    let mut cluster = Cluster::start(3, &[]);
+    let mut cluster = Servers::start(3, &[]);
     let chain = cluster.chain(&[1, 2]);
     let (frames, fin) = task(0, 4, 3000);
     let mut wire = cluster.connect(0);
@@ -149,7 +149,7 @@ fn a_member_that_is_killed_breaks_the_chain_and_nothing_is_lost_at_the_first() {
 
 #[test]
 fn a_member_that_says_nothing_breaks_the_chain_within_the_silence_and_the_client_hears_meanwhile() {
-    let cluster = Cluster::start(2, &["--set", "network.silence=3s"]);
+    let cluster = Servers::start(2, &["--set", "network.silence=3s"]);
     let chain = cluster.chain(&[1]);
     let (frames, _) = task(0, 3, 1000);
     let mut wire = cluster.connect(0);
@@ -178,7 +178,7 @@ fn a_member_that_says_nothing_breaks_the_chain_within_the_silence_and_the_client
 
 #[test]
 fn a_worker_of_another_incarnation_or_none_breaks_the_chain_at_once() {
-    let cluster = Cluster::start(2, &QUICK);
+    let cluster = Servers::start(2, &QUICK);
     let there = cluster.chain(&[1]).remove(0);
     let mut restarted = there.clone();
     restarted.worker.incarnation += 1;
@@ -204,7 +204,7 @@ fn a_worker_of_another_incarnation_or_none_breaks_the_chain_at_once() {
 
 #[test]
 fn a_chain_that_comes_back_to_a_worker_is_refused() {
-    let cluster = Cluster::start(2, &QUICK);
+    let cluster = Servers::start(2, &QUICK);
     let block = [block(0, 0, 0, 0, true, b"x")];
     for members in [&[0][..], &[1, 0], &[1, 1]] {
         let failure = refused(&mut cluster.connect(0), &push(0, 0, None, &cluster.chain(members)), &block);
@@ -218,7 +218,7 @@ fn a_chain_that_comes_back_to_a_worker_is_refused() {
 
 #[test]
 fn workers_that_are_each_others_next_with_little_memory_all_make_progress() {
-    let cluster = Cluster::start(2, &["--memory-budget", "32 MiB"]);
+    let cluster = Servers::start(2, &["--memory-budget", "32 MiB"]);
     let tasks: Vec<_> = (0..8u32).map(|map| task(map, 24, 65_000)).collect();
     std::thread::scope(|scope| {
         for (map, task) in tasks.iter().enumerate() {

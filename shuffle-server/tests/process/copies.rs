@@ -6,7 +6,7 @@ use overhand_common::{
     message::{Forget, Kind, Replicate, message},
 };
 
-use crate::common::{Cluster, PARTITIONS, Wire, block, shard};
+use crate::common::{PARTITIONS, Servers, Wire, block, shard};
 
 fn replicate(wire: &mut Wire, shuffle: u32, from: &Place) -> Result<(), Error> {
     let layout = Layout::new(PARTITIONS, 1).expect("in bounds");
@@ -24,7 +24,7 @@ fn forget(wire: &mut Wire, shuffle: u32) -> Result<(), Error> {
 
 #[test]
 fn a_copy_has_every_block_and_goes_when_it_is_forgotten() {
-    let cluster = Cluster::start(2, &["--memory-budget", "32 MiB", "--set", "storage.copy_bandwidth=20MiB"]);
+    let cluster = Servers::start(2, &["--memory-budget", "32 MiB", "--set", "storage.copy_bandwidth=20MiB"]);
     let mut wire = cluster.connect(0);
     let mut all = vec![];
     for map in 0..6u32 {
@@ -52,20 +52,20 @@ fn a_copy_has_every_block_and_goes_when_it_is_forgotten() {
 
 #[test]
 fn forgetting_what_is_not_there_is_no_error() {
-    let cluster = Cluster::start(1, &[]);
+    let cluster = Servers::start(1, &[]);
     forget(&mut cluster.connect(0), 77).expect("nothing to do");
 }
 
 #[test]
 fn a_copy_of_what_the_source_does_not_have_is_not_found() {
-    let cluster = Cluster::start(2, &[]);
+    let cluster = Servers::start(2, &[]);
     let error = replicate(&mut cluster.connect(1), 1, &cluster.chain(&[0])[0]).expect_err("there is none");
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn a_source_that_is_gone_silent_or_another_one_is_to_be_tried_again() {
-    let mut cluster = Cluster::start(3, &["--set", "network.silence=1s"]);
+    let mut cluster = Servers::start(3, &["--set", "network.silence=1s"]);
     let sources = cluster.chain(&[1, 2]);
     let mut other = sources[0].clone();
     other.worker.id = uuid::Uuid::from_u128(7);
@@ -83,7 +83,7 @@ fn a_source_that_is_gone_silent_or_another_one_is_to_be_tried_again() {
 
 #[test]
 fn a_worker_takes_no_copy_from_itself() {
-    let cluster = Cluster::start(1, &[]);
+    let cluster = Servers::start(1, &[]);
     let error = replicate(&mut cluster.connect(0), 1, &cluster.chain(&[0])[0]).expect_err("senseless");
     assert_eq!(error.kind(), ErrorKind::Invalid);
 }

@@ -114,5 +114,5 @@ fn a_drain_without_the_clusters_secret_or_of_nobody_is_refused_with_a_clear_text
         overhand_proto::v1::worker_client::WorkerClient::new(channel).set_draining(request).await
     });
     let status = status.expect_err("an application's token is not enough");
-    assert_eq!(overhand_server::control::kind_of(status.code()), ErrorKind::Denied);
+    assert_eq!(overhand_proto::kind_of(status.code()), ErrorKind::Denied);
 }

@@ -159,6 +159,25 @@ fn status_shows_workers_applications_and_shuffles() {
 }
 
 #[test]
+fn a_data_folder_that_goes_away_is_seen_everywhere_and_the_worker_stays_ready() {
+    let scratch = TempDir::new().expect("temporary folder");
+    let (second, away) = (scratch.path().join("second"), scratch.path().join("away"));
+    let folder = second.to_str().expect("text");
+    let server = Server::start(&["--data-dir", folder, "--set", "storage.probe_interval=50ms"]);
+    let state = || server.status()["workers"][0]["disks"][1]["state"].as_str().expect("text").to_owned();
+    assert_eq!(state(), "ok");
+    // As a disk that is taken out: nobody writes, so only a probe can tell.
+    fs::rename(&second, &away).expect("moved away");
+    eventually("the folder is out", || state().starts_with("failed: "));
+    assert!(server.admin("/metrics").1.contains("overhand_data_folders_out 1"));
+    assert!(server.logged().contains("data folder taken out of placement"));
+    assert_eq!(server.admin("/readyz").0, 200, "the other folder takes data");
+    fs::rename(&away, &second).expect("moved back");
+    eventually("the folder is back", || state() == "ok");
+    assert!(server.admin("/metrics").1.contains("overhand_data_folders_out 0"));
+}
+
+#[test]
 fn status_of_a_coordinator_that_is_not_there_says_so() {
     let out = crate::common::overhand(&["status", "--coordinator", "127.0.0.1:1"]);
     assert!(!out.status.success());

@@ -18,7 +18,7 @@ use parking_lot::RwLock;
 
 use super::{
     shard::{Shard, removed},
-    stats::{AppStats, ShuffleStats},
+    stats::{AppStats, Held, ShuffleStats},
 };
 
 /// All applications. Shuffles come into being with their first frame.
@@ -179,9 +179,9 @@ impl Apps {
         shuffle.shards.write().as_mut()?.remove(&(key.shard, key.epoch))
     }
 
-    /// Bytes that each application has here, in memory and on disk.
-    pub fn held(&self) -> Vec<(AppId, u64)> {
-        self.all().into_iter().map(|(id, app)| (id, app.held())).collect()
+    /// What each application has here.
+    pub fn held(&self) -> Vec<Held> {
+        self.all().into_iter().map(|(id, app)| app.held(id)).collect()
     }
 
     /// The layout of a shuffle that is here.
@@ -248,8 +248,11 @@ impl App {
         live.collect()
     }
 
-    fn held(&self) -> u64 {
-        self.live().iter().flat_map(|(_, shuffle)| shuffle.shards()).map(|shard| shard.held()).sum()
+    fn held(&self, app: AppId) -> Held {
+        let of = |shuffle: &Shuffle| -> u64 { shuffle.shards().iter().map(|shard| shard.held()).sum() };
+        let each = self.live().into_iter().map(|(_, shuffle)| of(&shuffle)).filter(|bytes| *bytes > 0);
+        let (bytes, shuffles) = each.fold((0, 0u32), |(sum, count), bytes| (sum + bytes, count + 1));
+        Held { app, bytes, shuffles }
     }
 
     fn stats(&self) -> Vec<ShuffleStats> {

@@ -135,7 +135,7 @@ fn run(core: &Arc<Core>) {
     }
 }
 
-/// Measures the data folders from time to time, and ends a stall when one takes data again.
+/// Probes the data folders from time to time, and ends a stall when one takes data again.
 fn probe(core: &Arc<Core>) {
     loop {
         let mut state = core.queue.state.lock();

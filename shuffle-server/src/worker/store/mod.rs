@@ -58,6 +58,7 @@ use overhand_common::{
     message::Fetch,
 };
 use parking_lot::Mutex;
+use tokio::sync::watch;
 
 use self::core::{Core, blocking, closed, draining};
 pub use self::{
@@ -65,7 +66,7 @@ pub use self::{
     frame::Slice,
     metrics::Metrics,
     settings::{Durability, Settings},
-    stats::{AppStats, Description, DiskStats, ShuffleStats, Usage},
+    stats::{AppStats, Description, DiskStats, Held, ShuffleStats, Usage},
 };
 use crate::disk::Health;
 
@@ -120,8 +121,8 @@ impl Store {
         self.core.apps.ids()
     }
 
-    /// Bytes that each application has here, in memory and on disk: for quotas, and for how far a drain has come.
-    pub fn held(&self) -> Vec<(AppId, u64)> {
+    /// What each application has here: for quotas, and for how far a drain has come.
+    pub fn held(&self) -> Vec<Held> {
         self.core.apps.held()
     }
 
@@ -169,6 +170,11 @@ impl Store {
             return Err(draining());
         }
         Ok(())
+    }
+
+    /// Tell when the health of a data folder changes, one for each folder.
+    pub fn folders_health(&self) -> Vec<watch::Receiver<Health>> {
+        self.core.folders.all().iter().map(|folder| folder.watch()).collect()
     }
 
     /// Sets the gauges to what is so now: call it before the metrics are rendered.

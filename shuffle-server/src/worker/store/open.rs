@@ -69,7 +69,7 @@ impl Store {
             update.remove_under_way();
             index.apply(update, false)?;
         }
-        folders.iter().for_each(|folder| folder.probe());
+        folders.iter().for_each(|folder| folder.measure());
         let worker = WorkerId { id: membership.worker, incarnation };
         let found = apps.len();
         tracing::info!(%worker, whole, applications = found, folders = folders.len(), "store opened");

@@ -35,7 +35,7 @@ pub struct Settings {
     pub split_size: u64,
     /// Threads that write segments.
     pub flush_threads: usize,
-    /// How often the data folders are probed for free space and, after a failure, for being writable again.
+    /// How often the data folders are probed for free space and for being writable.
     pub probe_interval: Duration,
     /// How long one step of writing to a data folder may take before the folder is taken out of placement.
     pub stall_timeout: Duration,

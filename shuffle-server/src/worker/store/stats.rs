@@ -26,6 +26,17 @@ pub struct Description {
     pub apps: Vec<AppStats>,
 }
 
+/// What an application holds, in memory and on disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Held {
+    /// The application.
+    pub app: AppId,
+    /// Bytes of blocks and segments.
+    pub bytes: u64,
+    /// Shuffles that have any.
+    pub shuffles: u32,
+}
+
 /// A data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DiskStats {

@@ -36,7 +36,7 @@ async fn a_copy_is_served_and_may_come_twice() {
     adopt(&store, &mixed()).await.expect("taken again");
     store.adopted(&app(), &KEY).await.expect("kept");
     assert_eq!(read(&store, 0..16, 0..100).await.expect("readable").len(), 4);
-    assert!(store.held() == [(app(), 8 * 540)] && store.usage().disk_used == 0);
+    assert!(held(&store) == [(app(), 8 * 540)] && store.usage().disk_used == 0);
 }
 
 #[tokio::test]
@@ -127,7 +127,7 @@ async fn what_is_forgotten_is_gone_from_memory_disk_and_index_and_its_neighbours
     drop((piece, cursor));
     assert_eq!(read(&store, 0..16, 0..100).await.expect_err("gone").kind(), ErrorKind::NotFound);
     assert_eq!((segment_files(dir.path()).len(), store.usage().memory_used), (1, 0));
-    assert_eq!(store.held(), [(app(), store.usage().disk_used)]);
+    assert_eq!(held(&store), [(app(), store.usage().disk_used)]);
     let index = &store.core.indexes[0];
     assert_eq!((index.segments().count(), index.commits().count()), (1, 1));
     let left = drain(&mut store.fetch(&app(), &fetch(neighbour.key, 0..16, 0..100)).expect("there"), 1 << 20).await;

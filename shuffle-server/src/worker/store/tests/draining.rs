@@ -31,20 +31,20 @@ async fn a_drained_worker_refuses_new_data_and_takes_what_ends_attempts() {
 async fn what_each_application_holds_is_known() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(settings(dir.path(), 16 << 20));
-    assert!(store.held().is_empty());
+    assert!(held(&store).is_empty());
     write(&store, 0, 1, &[(0, 0, 960)]).await;
-    assert_eq!(store.held(), [(app(), 1000)]);
+    assert_eq!(held(&store), [(app(), 1000)]);
     flush(&store).await;
-    assert_eq!(store.held(), [(app(), store.usage().disk_used)]);
+    assert_eq!(held(&store), [(app(), store.usage().disk_used)]);
     write(&store, 1, 2, &[(0, 0, 960)]).await;
-    let held = store.held();
+    let before = held(&store);
     store.close().await.expect("closed");
     drop(store);
     let store = open(settings(dir.path(), 16 << 20));
-    assert!(store.held()[0].1 >= held[0].1);
-    assert_eq!(store.held(), [(app(), store.usage().disk_used)]);
+    assert!(held(&store)[0].1 >= before[0].1);
+    assert_eq!(held(&store), [(app(), store.usage().disk_used)]);
     store.remove_shuffle(&app(), 1).await.expect("removed");
-    assert_eq!(store.held(), [(app(), 0)]);
+    assert_eq!(held(&store), [(app(), 0)]);
 }
 
 #[tokio::test]

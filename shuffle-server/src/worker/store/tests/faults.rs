@@ -6,7 +6,10 @@ use super::{
     medium::{Fault, Two, fill, two},
     support::*,
 };
-use crate::worker::store::{Durability, Settings};
+use crate::{
+    disk::Health,
+    worker::store::{Durability, Settings},
+};
 
 #[tokio::test]
 async fn both_folders_take_segments() {
@@ -32,6 +35,19 @@ async fn a_folder_that_fails_is_taken_out_and_the_other_takes_its_segments() {
     medium.set(dirs[0].path(), None);
     store.core.folders.all()[0].probe();
     assert_eq!(store.describe().disks[0].state, "ok");
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_while_nothing_is_written_is_found_by_a_probe() {
+    let Two { dirs, medium, store } =
+        two(|settings| Settings { probe_interval: Duration::from_millis(20), ..settings });
+    let mut health = store.folders_health().remove(0);
+    medium.set(dirs[0].path(), Some(Fault::Create));
+    health.wait_for(|health| matches!(health, Health::Failed(_))).await.expect("the store is there");
+    assert!(store.describe().disks[0].state.starts_with("failed: "));
+    store.takes_data().expect("the other folder takes data");
+    medium.set(dirs[0].path(), None);
+    health.wait_for(|health| *health == Health::Ok).await.expect("the store is there");
 }
 
 #[tokio::test]

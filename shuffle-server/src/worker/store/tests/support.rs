@@ -172,6 +172,11 @@ pub async fn read_all(store: &Store) -> Vec<Position> {
     found.into_keys().collect()
 }
 
+/// Each application with its bytes.
+pub fn held(store: &Store) -> Vec<(AppId, u64)> {
+    store.held().into_iter().map(|held| (held.app, held.bytes)).collect()
+}
+
 /// Flushes everything that is in memory.
 pub async fn flush(store: &Store) {
     for shard in store.core.apps.shards() {

@@ -1,4 +1,4 @@
-//! Several servers that take each other's tokens.
+//! Several standalone servers that take each other's tokens.
 
 use overhand_common::ids::Place;
 use tempfile::TempDir;
@@ -6,13 +6,13 @@ use tempfile::TempDir;
 use super::{Server, Wire};
 
 /// Servers with one secret, and an application that may use all of them.
-pub struct Cluster {
+pub struct Servers {
     pub servers: Vec<Server>,
     pub token: String,
     _secret: TempDir,
 }
 
-impl Cluster {
+impl Servers {
     /// So many servers with these further flags.
     pub fn start(count: usize, args: &[&str]) -> Self {
         let secret = TempDir::new().expect("temporary folder");
