@@ -4,11 +4,16 @@
   python3 benches/run.py                                  all jobs on Spark 3.5, five runs each
   python3 benches/run.py --only repartition-64,small --runs 3 --spark 4.x
   python3 benches/run.py --against sort                   Spark's own shuffle in both places: how much is noise
+  python3 benches/run.py --replicas                       what two replicas cost, against one
 
 Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then in
 turn. A run counts wall seconds, the CPU seconds of all processes (driver, executors, shuffle server) and the peak of
 their resident memory. The rows that come out are counted and summed up, and must be the same.
 Writes benches/results/spark-LINE.{jsonl,md,svg}.
+
+With --replicas both applications go through Overhand, each with a coordinator and two workers of its own, one with
+spark.overhand.replicas=1, the other with 2; the servers' CPU seconds are shown apart from Spark's.
+Writes benches/results/replicas-spark-LINE.{jsonl,md}.
 """
 
 import argparse
@@ -44,6 +49,9 @@ class Case:
     asked_wall: float = None
 
 
+# How much the CPU seconds of a whole job may grow with a second replica.
+ASKED_OF_REPLICAS = 1.25
+
 CASES = [
     Case("repartition-64", "repartition", 20_000_000, 64, 0.9, 1.0),
     Case("repartition-200", "repartition", 20_000_000, 200, 0.9, 1.0),
@@ -57,13 +65,14 @@ CASES = [
 class Application:
     """A Spark application that runs jobs when it is told to."""
 
-    def __init__(self, name, line, manager, scratch, server_flags, more_conf=None):
+    def __init__(self, name, line, manager, scratch, server_flags, more_conf=None, workers=None):
         self.name = name
         home = lines.spark_home(line, scratch / name)
         entries = [lines.build("benches/spark", line).classes]
         self.server = None
         if manager == "overhand":
-            self.server = server.Server(scratch / name / "data", *server_flags, log=scratch / name / "server.log")
+            self.server = (server.Cluster(scratch / name / "cluster", workers, *server_flags) if workers else
+                           server.Server(scratch / name / "data", *server_flags, log=scratch / name / "server.log"))
             entries.insert(0, lines.plugin_jar())
         conf = lines.folders(scratch / name, entries) | lines.two_executors(self.server) | (more_conf or {})
         command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap="1g", conf=conf)
@@ -146,6 +155,29 @@ def table(rows, other):
     return "\n".join(out) + "\n"
 
 
+def replicas_table(cases):
+    """What two replicas cost, as a table in Markdown; `cases` has the runs of both sides by case."""
+    out = ["| job | 1 replica: CPU s (Spark + servers) / wall s | 2 replicas: CPU s (Spark + servers) / wall s "
+           f"| whole job CPU ratio 2/1 (asked ≤ {ASKED_OF_REPLICAS}) | servers' CPU ratio | ratio wall |",
+           "|---|---|---|---|---|---|"]
+    for case, sides in cases.items():
+        one, two = ({key: statistics.median(result[key] for result in runs)
+                     for key in ["cpu_s", "cpu_server_s", "wall_s"]} for runs in sides)
+        cells = [case.name]
+        for side in (one, two):
+            spark = side["cpu_s"] - side["cpu_server_s"]
+            cells.append(f"{side['cpu_s']:.1f} ({spark:.1f} + {side['cpu_server_s']:.1f}) / {side['wall_s']:.1f}")
+        cells.append(f"**{ratio(two, one, 'cpu_s')}**")
+        cells += [ratio(two, one, "cpu_server_s"), ratio(two, one, "wall_s")]
+        out.append("| " + " | ".join(cells) + " |")
+    return "\n".join(out) + "\n"
+
+
+def ratio(over, under, key):
+    """As text; what was too short to be measured has none."""
+    return f"{over[key] / under[key]:.2f}" if under[key] else "–"
+
+
 def machine():
     """What the figures depend on."""
     cpu = next((text.split(":", 1)[1].strip() for text in pathlib.Path("/proc/cpuinfo").read_text().splitlines()
@@ -169,6 +201,7 @@ def main():
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
     parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
                         help="what is compared with Spark's own")
+    parser.add_argument("--replicas", action="store_true", help="compare two replicas with one instead")
     parser.add_argument("--server-flag", action="append", default=[], help="a flag for the server")
     parser.add_argument("--out", type=pathlib.Path, default=ROOT / "benches/results", help="the folder for the results")
     arguments = parser.parse_args()
@@ -178,34 +211,51 @@ def main():
     (lines.CACHE / "bench").mkdir(parents=True, exist_ok=True)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=lines.CACHE / "bench"))
     other = "overhand" if arguments.against == "overhand" else "sort-again"
-    records, summaries = [], []
+    if arguments.replicas:
+        sides = {f"replicas-{count}": dict(manager="overhand", workers=2,
+                                           more_conf={"spark.overhand.replicas": count}) for count in (1, 2)}
+    else:
+        sides = {"sort": dict(manager="sort"), other: dict(manager=arguments.against)}
+    records, measured = [], {}
 
     with contextlib.ExitStack() as stack:
         applications = []
-        for name, manager in [("sort", "sort"), (other, arguments.against)]:
-            applications.append(Application(name, line, manager, scratch, arguments.server_flag))
+        for name, how in sides.items():
+            applications.append(Application(name, line, scratch=scratch, server_flags=arguments.server_flag, **how))
             stack.callback(applications[-1].stop)
         for case in cases:
-            results = measure(case, applications, arguments.runs, arguments.scale,
-                              lambda fields: records.append(dict(about, spark=line.spark, scala=line.scala, **fields)))
-            summaries.append(summary(case, results))
+            measured[case] = measure(
+                case, applications, arguments.runs, arguments.scale,
+                lambda fields: records.append(dict(about, spark=line.spark, scala=line.scala, **fields)))
     shutil.rmtree(scratch, ignore_errors=True)
 
-    text = table(summaries, other)
-    print("\n" + text)
-    name = f"spark-{arguments.spark}" + ("" if arguments.against == "overhand" else "-noise")
-    arguments.out.mkdir(parents=True, exist_ok=True)
-    (arguments.out / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     heading = (f"# Spark {line.spark} (Scala {line.scala}), medians of {arguments.runs} runs in turn\n\n"
                f"{about['cpu']}, {about['cores']} cores, {about['memory_gb']} GB, Linux {about['kernel']}; "
                f"commit {about['commit']}, {about['date']}; `{about['command']}`.\n"
-               "CPU seconds are those of all processes: driver, two executors of one core, shuffle server.\n\n")
-    (arguments.out / f"{name}.md").write_text(heading + text + f"\n![ratios]({name}.svg)\n")
-    (arguments.out / f"{name}.svg").write_text(chart.ratios(
-        f"{other} against Spark's own shuffle, Spark {line.spark}",
-        [(row["case"].name, row["ratio_cpu"], row["ratio_wall"]) for row in summaries]))
-    print(f"written: {arguments.out / name}.jsonl, .md, .svg")
+               "CPU seconds are those of all processes: driver, two executors of one core, ")
+    if arguments.replicas:
+        name = f"replicas-spark-{arguments.spark}"
+        text = replicas_table({case: list(results.values()) for case, results in measured.items()})
+        files = {"md": heading + "a coordinator and two workers.\n\n" + text}
+    else:
+        name = f"spark-{arguments.spark}" + ("" if arguments.against == "overhand" else "-noise")
+        summaries = [summary(case, results) for case, results in measured.items()]
+        text = table(summaries, other)
+        files = {"md": heading + "shuffle server.\n\n" + text + f"\n![ratios]({name}.svg)\n",
+                 "svg": chart.ratios(f"{other} against Spark's own shuffle, Spark {line.spark}",
+                                     [(row["case"].name, row["ratio_cpu"], row["ratio_wall"]) for row in summaries])}
+    print("\n" + text)
+    files["jsonl"] = "".join(json.dumps(record) + "\n" for record in records)
+    write(arguments.out, name, files)
     return 0
+
+
+def write(folder, name, files):
+    """Writes the results, by the ending of each file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for ending, text in files.items():
+        (folder / f"{name}.{ending}").write_text(text)
+    print(f"written: {folder / name}" + ", ".join(f".{ending}" for ending in files))
 
 
 if __name__ == "__main__":

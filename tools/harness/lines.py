@@ -129,12 +129,12 @@ def folders(scratch, entries):
 
 def two_executors(overhand=None):
     """The part of Spark's configuration that says what runs: two executors of one core, and a shuffle: the one of the
-    server `overhand`, or Spark's own."""
+    server or cluster `overhand`, or Spark's own."""
     conf = {"spark.master": "local-cluster[2,1,2048]", "spark.executor.memory": "2g", "spark.ui.enabled": "false"}
     if not overhand:
         return conf | {"spark.shuffle.manager": "sort"}
     return conf | {"spark.shuffle.manager": MANAGER, "spark.overhand.coordinators": overhand.coordinators,
-                   "spark.overhand.fallback": "never", "overhand.server.pid": overhand.pid}
+                   "spark.overhand.fallback": "never", "overhand.server.pid": ",".join(map(str, overhand.pids))}
 
 
 def java(class_path, main, *arguments, heap="1g", options=(), conf=None):

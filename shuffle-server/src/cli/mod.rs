@@ -1,5 +1,6 @@
-//! The command line: `overhand standalone`, `coordinator`, `worker`, `status`, `drain` and `config`.
+//! The command line: `overhand standalone`, `coordinator`, `worker`, `status`, `drain`, `bench` and `config`.
 
+mod bench;
 mod cluster;
 mod drain;
 mod serve;
@@ -32,6 +33,8 @@ enum Command {
     Status(status::Options),
     /// Takes a worker out of service: it takes no new data, and what it holds is moved away. Or puts it back.
     Drain(drain::Options),
+    /// Measures the throughput of workers by the client alone, beside what the machine can do.
+    Bench(bench::Options),
     /// Prints the effective configuration, with every key's meaning.
     Config(ConfigOptions),
 }
@@ -103,6 +106,7 @@ pub fn run() -> ExitCode {
             serve::run(&Settings { coordinators: coordinator, ..settings }, Role::Worker)
         }
         Command::Drain(options) => drain::run(options),
+        Command::Bench(options) => bench::run(&options),
         Command::Status(options) => status::run(&options),
         Command::Config(options) => print_config(&options),
     };

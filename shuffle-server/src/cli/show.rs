@@ -1,6 +1,11 @@
 //! Output for people.
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    ops::Range,
+};
+
+use comfy_table::{CellAlignment, Table, presets};
 
 /// Prints to standard output; a reader that has gone away is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
@@ -32,6 +37,19 @@ pub fn time(millis: u64) -> String {
         120..=7199 => format!("{} min", seconds / 60),
         _ => format!("{} h", seconds / 3600),
     }
+}
+
+/// A table without lines, whose columns in `numbers` are numbers.
+pub fn table(header: &[&str], numbers: Range<usize>) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header.to_vec());
+    for (at, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, 2));
+        if numbers.contains(&at) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    table
 }
 
 #[cfg(test)]

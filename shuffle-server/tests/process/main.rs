@@ -8,9 +8,11 @@
 //! - [`cluster`]: coordinators and workers as processes of their own, side by side; [`leases`], [`quotas`], [`drain`]: what
 //!   the coordinators decide.
 //! - [`memory`]: more data than memory, slow readers.
+//! - [`bench`]: the load tool.
 //! - [`reference`]: the generated pages are current.
 
 mod bad_input;
+mod bench;
 mod chains;
 mod cluster;
 #[path = "../common/mod.rs"]

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write};
 
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::Table;
 use overhand_proto::v1::{ApplicationHealth, ApplicationStatus, ShuffleStatus, StatusResponse, WorkerStatus};
 
-use super::show;
+use super::show::{self, table};
 
 /// A table for each kind of thing; those that have nothing to say are left out.
 pub fn to_text(status: &StatusResponse) -> String {
@@ -174,18 +174,6 @@ fn troubles(apps: &[ApplicationStatus]) -> Table {
             health.copies_made.to_string(),
             health.lost_map_outputs.to_string(),
         ]);
-    }
-    table
-}
-
-fn table(header: &[&str], numbers: std::ops::Range<usize>) -> Table {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_header(header.to_vec());
-    for (at, column) in table.column_iter_mut().enumerate() {
-        column.set_padding((0, 2));
-        if numbers.contains(&at) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
     }
     table
 }

@@ -13,9 +13,9 @@ import org.apache.spark.SparkContext;
 
 /**
  * Measures what happens on this machine between {@link #start} and {@link #read}: wall seconds, and the CPU seconds and
- * peak resident memory of the driver (this process), of the executors (its children), and of the shuffle server, whose
- * process id is the system property {@code overhand.server.pid} if there is one. All from /proc; the processes must
- * live throughout.
+ * peak resident memory of the driver (this process), of the executors (its children), and of the shuffle servers, whose
+ * process ids are in the system property {@code overhand.server.pid}, with commas, if there are any. All from /proc; the
+ * processes must live throughout.
  */
 final class Meter {
   private static final double TICKS_PER_SECOND = 100;
@@ -81,9 +81,10 @@ final class Meter {
     Map<Long, String> kinds = new HashMap<>();
     kinds.put(ProcessHandle.current().pid(), "driver");
     ProcessHandle.current().descendants().forEach(process -> kinds.put(process.pid(), "executors"));
-    Long server = Long.getLong("overhand.server.pid");
-    if (server != null) {
-      kinds.put(server, "server");
+    for (String server : System.getProperty("overhand.server.pid", "").split(",")) {
+      if (!server.isBlank()) {
+        kinds.put(Long.valueOf(server.strip()), "server");
+      }
     }
     return kinds;
   }
