@@ -63,6 +63,7 @@ final class Session implements AutoCloseable {
   /** What the tasks did since the last {@link #reset}. */
   TaskCounter.Counts counts() throws Exception {
     spark.sparkContext().listenerBus().waitUntilEmpty(60_000);
+    counter.quiesce();
     return counter.counts();
   }
 

@@ -2,13 +2,17 @@ package io.overhand.oracle;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.concurrent.TimeUnit;
 import org.apache.spark.FetchFailed;
 import org.apache.spark.Success$;
 import org.apache.spark.executor.TaskMetrics;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerExecutorRemoved;
+import org.apache.spark.scheduler.SparkListenerJobEnd;
+import org.apache.spark.scheduler.SparkListenerJobStart;
 import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
+import org.apache.spark.scheduler.SparkListenerTaskStart;
 
 /**
  * Counts, from Spark's own events, what the tasks of a job did. Its callers drain the listener bus before they look.
@@ -39,6 +43,8 @@ public final class TaskCounter extends SparkListener {
 
   private final Map<Integer, Integer> shuffleOfStage = new HashMap<>();
   private final Map<MapOutput, Integer> successes = new HashMap<>();
+  private int activeJobs;
+  private int runningTasks;
   private long recordsWritten;
   private long recordsRead;
   private long bytesWritten;
@@ -63,7 +69,25 @@ public final class TaskCounter extends SparkListener {
   }
 
   @Override
+  public synchronized void onJobStart(SparkListenerJobStart event) {
+    activeJobs++;
+  }
+
+  @Override
+  public synchronized void onJobEnd(SparkListenerJobEnd event) {
+    activeJobs--;
+    notifyAll();
+  }
+
+  @Override
+  public synchronized void onTaskStart(SparkListenerTaskStart event) {
+    runningTasks++;
+  }
+
+  @Override
   public synchronized void onTaskEnd(SparkListenerTaskEnd event) {
+    runningTasks--;
+    notifyAll();
     if (event.taskInfo().speculative()) {
       speculative++;
     }
@@ -92,6 +116,21 @@ public final class TaskCounter extends SparkListener {
   @Override
   public synchronized void onExecutorRemoved(SparkListenerExecutorRemoved event) {
     executorsLost++;
+  }
+
+  /**
+   * Waits until nothing runs any more, a minute at most: a query whose answer is known early (one side of its join is
+   * empty) leaves map tasks behind, which must not count for the next job.
+   */
+  synchronized void quiesce() throws InterruptedException {
+    long end = System.nanoTime() + TimeUnit.MINUTES.toNanos(1);
+    while (activeJobs > 0 || runningTasks > 0) {
+      long left = TimeUnit.NANOSECONDS.toMillis(end - System.nanoTime());
+      if (left <= 0) {
+        return;
+      }
+      wait(left);
+    }
   }
 
   /** Forgets the counts, but not which map outputs exist: a later job may redo those of an earlier one. */
