@@ -201,6 +201,7 @@ impl State {
         if !made {
             self.health.copies_failed += 1;
             self.work.failed(copy.key, copy.to.worker.id, now);
+            self.work.half.insert((shuffle, copy.to.worker.id));
             return false;
         }
         self.health.copies_made += 1;
@@ -263,7 +264,8 @@ impl State {
         let left = |key: &ShardKey, places: &Vec<Place>| {
             key.shuffle == forget.key.shuffle && places.iter().any(|place| place.worker.id == id)
         };
-        let leaving = self.work.leaving.iter().any(|(key, places)| left(key, places));
+        let leaving = self.work.leaving.iter().any(|(key, places)| left(key, places))
+            || self.work.half.contains(&(forget.key.shuffle, id));
         if let Some(known) = self.shuffles.get_mut(&forget.key.shuffle) {
             let member = |epoch: &Epoch| epoch.chain.iter().any(|place| place.worker.id == id);
             if !leaving && !known.shards.iter().flatten().any(member) {

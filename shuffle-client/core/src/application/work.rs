@@ -66,6 +66,8 @@ pub(super) struct Work {
     pub(super) failures: BTreeMap<ShardKey, usize>,
     /// Copies that are of no more use when their epoch is whole.
     pub(super) leaving: BTreeMap<ShardKey, Vec<Place>>,
+    /// Workers that may hold a part of a copy that failed, by shuffle.
+    pub(super) half: BTreeSet<(u32, Uuid)>,
 }
 
 impl Work {
@@ -74,6 +76,7 @@ impl Work {
         self.barred.retain(|(key, _), _| key.shuffle != shuffle);
         self.failures.retain(|key, _| key.shuffle != shuffle);
         self.leaving.retain(|key, _| key.shuffle != shuffle);
+        self.half.retain(|(of, _)| *of != shuffle);
     }
 
     pub(super) fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {
