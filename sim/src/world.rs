@@ -54,6 +54,16 @@ impl Plan {
     }
 }
 
+/// A worker that lost something.
+#[derive(Debug, Clone, Copy)]
+struct Destroyed {
+    worker: WorkerId,
+    /// It can't be made up for.
+    for_good: bool,
+    /// Also what was committed, not only what was under way.
+    committed: bool,
+}
+
 /// The workers and what was done to them.
 #[derive(Clone)]
 pub struct World(Rc<Inner>);
@@ -68,8 +78,8 @@ struct Inner {
     broken: Option<Broken>,
     workers: RefCell<BTreeMap<Host, Worker>>,
     generation: Cell<u128>,
-    /// Workers that lost what they held, or part of it, and have not been made up for; whether they ever can be.
-    destroyed: RefCell<Vec<(WorkerId, bool)>>,
+    /// Workers that lost what they held, or part of it, and have not been made up for.
+    destroyed: RefCell<Vec<Destroyed>>,
     worst: Cell<usize>,
 }
 
@@ -165,30 +175,38 @@ impl World {
         drop(worker);
     }
 
-    fn destroy(&self, worker: WorkerId, for_good: bool) {
+    fn destroy(&self, worker: WorkerId, for_good: bool, committed: bool) {
         let mut destroyed = self.0.destroyed.borrow_mut();
-        match destroyed.iter_mut().find(|(known, _)| known.id == worker.id) {
-            Some(known) => *known = (worker, for_good || known.1),
-            None => destroyed.push((worker, for_good)),
+        let known = destroyed.iter().position(|known| known.worker.id == worker.id);
+        let before = known.map(|at| destroyed.swap_remove(at));
+        let for_good = for_good || before.is_some_and(|before| before.for_good);
+        let committed = committed || before.is_some_and(|before| before.committed);
+        destroyed.push(Destroyed { worker, for_good, committed });
+        self.count(&destroyed);
+    }
+
+    /// Takes note of how many copies are gone. What was under way on a worker counts with what others held: it was
+    /// settled with them alone.
+    fn count(&self, destroyed: &[Destroyed]) {
+        if destroyed.iter().any(|known| known.committed) {
+            self.0.worst.set(self.0.worst.get().max(destroyed.len() + self.0.driver.shortage()));
         }
-        self.0.worst.set(self.0.worst.get().max(destroyed.len() + self.0.driver.shortage()));
     }
 
     fn heal_damage(&self) {
         let driver = &self.0.driver;
         let mut destroyed = self.0.destroyed.borrow_mut();
-        destroyed.retain(|(worker, for_good)| *for_good || !driver.is_whole_without(worker));
-        if !destroyed.is_empty() {
-            self.0.worst.set(self.0.worst.get().max(destroyed.len() + driver.shortage()));
-        }
+        destroyed.retain(|known| known.for_good || !driver.is_whole_without(&known.worker));
+        self.count(&destroyed);
     }
 
-    /// Whether what `worker` holds may be destroyed now.
-    fn may_destroy(&self, worker: WorkerId) -> bool {
+    /// Whether what `worker` holds may be destroyed now; what it has `committed`, or only what is under way.
+    fn may_destroy(&self, worker: WorkerId, committed: bool) -> bool {
         let Plan { gentle, replicas, .. } = self.0.plan;
         let destroyed = self.0.destroyed.borrow();
-        let others = destroyed.iter().filter(|(known, _)| known.id != worker.id).count();
-        !gentle || others + 1 + self.0.driver.shortage() < replicas as usize
+        let others = destroyed.iter().filter(|known| known.worker.id != worker.id).count();
+        let harmless = !committed && !destroyed.iter().any(|known| known.committed);
+        !gentle || harmless || others + 1 + self.0.driver.shortage() < replicas as usize
     }
 
     /// Does one thing after the other to the workers, for `time`.
@@ -213,24 +231,22 @@ impl World {
         let to = |what: &dyn Fn(&Worker)| self.0.workers.borrow().get(&host).into_iter().for_each(what);
         match what {
             0..12 => {
-                let destroys = plan.durability == Durability::Memory;
-                if destroys && !self.may_destroy(id) {
+                let committed = plan.durability == Durability::Memory;
+                if !self.may_destroy(id, committed) {
                     return;
                 }
                 sim.trace(format_args!("fault: worker {host} crashes"));
-                if destroys {
-                    self.destroy(id, false);
-                }
+                self.destroy(id, false, committed);
                 self.kill(host);
                 sim.sleep(sim.millis(100..30_000)).await;
                 self.boot(host);
             }
             12..22 => {
-                if !self.may_destroy(id) {
+                if !self.may_destroy(id, true) {
                     return;
                 }
                 sim.trace(format_args!("fault: worker {host} crashes and its disk is gone"));
-                self.destroy(id, false);
+                self.destroy(id, false, true);
                 self.kill(host);
                 sim.sleep(sim.millis(100..30_000)).await;
                 self.format(host);
@@ -266,11 +282,11 @@ impl World {
                 to(&|worker| worker.disk().set(Fault::None));
             }
             79..83 => {
-                if !self.may_destroy(id) {
+                if !self.may_destroy(id, true) {
                     return;
                 }
                 sim.trace(format_args!("fault: worker {host} has a disk that lies"));
-                self.destroy(id, true);
+                self.destroy(id, true, true);
                 to(&|worker| worker.disk().set(Fault::Lies));
                 sim.sleep(sim.millis(1000..30_000)).await;
                 to(&|worker| worker.disk().set(Fault::None));
@@ -289,14 +305,14 @@ impl World {
         let sim = &self.0.sim;
         // Nothing else ends it meanwhile.
         let Some(worker) = self.0.workers.borrow_mut().remove(&host) else { return };
-        if !self.may_destroy(worker.id()) {
+        if !self.may_destroy(worker.id(), true) {
             self.0.workers.borrow_mut().insert(host, worker);
             return;
         }
         sim.trace(format_args!("fault: worker {host} is restarted"));
         let closed = sim.timeout(Duration::from_secs(30), worker.store().close()).await;
-        if !matches!(closed, Some(Ok(()))) && self.0.plan.durability == Durability::Memory {
-            self.destroy(worker.id(), false);
+        if !matches!(closed, Some(Ok(()))) {
+            self.destroy(worker.id(), false, self.0.plan.durability == Durability::Memory);
         }
         drop(worker);
         self.kill(host);
