@@ -180,8 +180,7 @@ impl Sim {
         }
         let all = std::mem::take(&mut *self.0.tasks.borrow_mut());
         drop(all);
-        let value = result.borrow_mut().take();
-        value
+        result.take()
     }
 
     fn poll(&self, id: u64) {

@@ -56,7 +56,7 @@ impl Medium for Disk {
 
     fn write(&self, mut file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         self.check()?;
-        if self.is(Fault::Lies) && self.writes.fetch_add(1, Relaxed) % 2 == 0 {
+        if self.is(Fault::Lies) && self.writes.fetch_add(1, Relaxed).is_multiple_of(2) {
             let mut bytes = slices.iter().flat_map(|slice| slice.to_vec()).collect::<Vec<u8>>();
             let middle = bytes.len() / 2;
             if let Some(byte) = bytes.get_mut(middle) {

@@ -9,7 +9,7 @@ use overhand_client::{
     sim::{Lacking, NextRead, Read, Shards, Wanted},
 };
 use overhand_common::{
-    block::{Block, Flags},
+    block::{Block, Flags, Header},
     ids::ShardKey,
     message::{End, Failure, Fetch, Kind, VERSION},
 };
@@ -137,8 +137,6 @@ fn take(wanted: &mut Wanted, got: &mut BTreeMap<(Attempt, u32, u32), Vec<u8>>, m
     }
     Ok(())
 }
-
-use overhand_common::block::Header;
 
 async fn fetch(
     client: &Client,

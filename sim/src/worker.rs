@@ -137,7 +137,7 @@ impl Worker {
             sim.sleep(slowness.get()).await;
             while store.flush_some() {}
             round += 1;
-            if round % 40 == 0 {
+            if round.is_multiple_of(40) {
                 store.probe();
             }
         }

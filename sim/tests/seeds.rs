@@ -9,7 +9,7 @@ use std::{
 
 use overhand_sim::{Broken, Options, run};
 
-/// Runs seeds on all cores until `found` says that it is enough.
+/// Runs seeds on all cores, for `time` at most, and returns those that failed.
 fn sweep(options: Options, seeds: u64, time: Duration, stop_at_first: bool) -> Vec<(u64, Vec<String>)> {
     let (next, failed, begun) = (AtomicU64::new(0), Mutex::new(vec![]), Instant::now());
     thread::scope(|scope| {

@@ -27,7 +27,16 @@
 //! 5. After the last batch it knows, by the writers' own marks, that nothing was missing; else it says which attempts
 //!    must be run again.
 
-#![cfg_attr(feature = "sim", allow(missing_docs, reason = "what the simulation sees is no interface"))]
+#![cfg_attr(
+    feature = "sim",
+    allow(
+        missing_docs,
+        clippy::len_without_is_empty,
+        clippy::new_without_default,
+        clippy::should_implement_trait,
+        reason = "what the simulation sees is no interface"
+    )
+)]
 
 pub mod application;
 pub mod client;
