@@ -8,12 +8,12 @@ SHELL := bash
 SPARK ?= 3.5
 # How much the demo sorts.
 SIZE ?= 1g
-# How long the kills go on; SEED= decides which come.
+# How long the kills or the simulation go on; SEED= decides which come, SEEDS= how many.
 TIME ?= 10m
 
 ENV := . tools/env.sh
 
-.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-chaos chaos bench lint docs licences clean
+.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-chaos chaos soak bench lint docs licences clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -65,6 +65,10 @@ test-chaos: dist ## a choice of faults under small jobs of real Spark
 chaos: dist ## faults under real Spark for TIME (10m), in an order that SEED decides
 	@$(ENV)
 	python3 chaos/run.py --time $(TIME) $(if $(SEED),--seed $(SEED)) --spark $(SPARK) $(CHAOS)
+
+soak: setup ## the seeded simulation on all cores for TIME (10m), or SEEDS=1000 of it from SEED; a failing seed says how to replay it
+	@$(ENV)
+	cargo run --release --locked -p overhand-sim -- --from $(or $(SEED),0) $(if $(SEEDS),--seeds $(SEEDS),--time $(TIME))
 
 bench: dist ## paired timings against Spark's own shuffle, into benches/results
 	@$(ENV)

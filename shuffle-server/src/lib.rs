@@ -37,6 +37,8 @@
 //! [`Store::fetch`]: worker::store::Store::fetch
 //! [`Cursor`]: worker::store::Cursor
 
+#![cfg_attr(feature = "sim", allow(missing_docs, reason = "what the simulation sees is no interface"))]
+
 pub mod admin;
 pub mod cli;
 pub mod config;

@@ -27,6 +27,17 @@
 //! 5. After the last batch it knows, by the writers' own marks, that nothing was missing; else it says which attempts
 //!    must be run again.
 
+#![cfg_attr(
+    feature = "sim",
+    allow(
+        missing_docs,
+        clippy::len_without_is_empty,
+        clippy::new_without_default,
+        clippy::should_implement_trait,
+        reason = "what the simulation sees is no interface"
+    )
+)]
+
 pub mod application;
 pub mod client;
 mod codec;
@@ -37,6 +48,16 @@ pub mod placement;
 mod pool;
 pub mod reader;
 pub mod writer;
+
+/// The plain state machines of writers, readers and drivers, for the simulation, which moves messages between them.
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use crate::{
+        application::sim::{Answer, Copy, Forget, Job, Standing, State, Worker},
+        reader::sim::{Ask, Lacking, Members, NextRead, Read, Shards, Wanted, is_gone},
+        writer::sim::{Legs, NextFrame, Piece},
+    };
+}
 
 pub use application::{Application, ApplicationConfig, Health};
 pub use client::{Client, ClientConfig, Counters, Interrupt};

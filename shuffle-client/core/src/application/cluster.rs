@@ -19,21 +19,21 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(3600);
 
 /// A worker as placement sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Worker {
-    pub(super) place: Place,
-    pub(super) host: String,
+pub struct Worker {
+    pub place: Place,
+    pub host: String,
     /// Empty where nothing is known.
-    pub(super) zone: String,
-    pub(super) tags: Vec<String>,
-    pub(super) memory_budget: u64,
-    pub(super) memory_used: u64,
-    pub(super) disk_free: u64,
-    pub(super) draining: bool,
+    pub zone: String,
+    pub tags: Vec<String>,
+    pub memory_budget: u64,
+    pub memory_used: u64,
+    pub disk_free: u64,
+    pub draining: bool,
 }
 
 impl Worker {
     /// What a coordinator says of a worker; none if that makes no sense.
-    pub(super) fn read(info: WorkerInfo) -> Option<Self> {
+    pub fn read(info: WorkerInfo) -> Option<Self> {
         let Ok(id) = info.id.parse::<Uuid>() else {
             tracing::warn!(worker = info.id, "a coordinator names a worker whose id is no UUID: it is left out");
             return None;
@@ -54,29 +54,29 @@ impl Worker {
     }
 
     /// The worker's id, whatever its incarnation.
-    pub(super) fn id(&self) -> Uuid {
+    pub fn id(&self) -> Uuid {
         self.place.worker.id
     }
 }
 
 /// The host's part of `host:port`.
-pub(super) fn host_of(address: &str) -> &str {
+pub fn host_of(address: &str) -> &str {
     address.rsplit_once(':').map_or(address, |(host, _)| host)
 }
 
 /// What one coordinator answered last.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Answer {
-    pub(super) workers: Vec<Worker>,
+pub struct Answer {
+    pub workers: Vec<Worker>,
     /// 0 if it does not say.
-    pub(super) replicas: u32,
+    pub replicas: u32,
     /// Empty unless the tenant is over its quota.
-    pub(super) over_quota: String,
+    pub over_quota: String,
 }
 
 /// How a member of a chain fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It is alive and holds what it was given.
     Whole,
     /// As whole, but it wants to be rid of its data.
@@ -91,7 +91,7 @@ pub(super) enum Standing {
 
 /// The workers.
 #[derive(Debug)]
-pub(super) struct Cluster {
+pub struct Cluster {
     workers: BTreeMap<Uuid, Known>,
     lost_after: Duration,
     replicas: u32,
@@ -109,12 +109,12 @@ struct Known {
 }
 
 impl Cluster {
-    pub(super) fn new(lost_after: Duration) -> Self {
+    pub fn new(lost_after: Duration) -> Self {
         Self { workers: BTreeMap::new(), lost_after, replicas: 1, over_quota: String::new(), sighted: false }
     }
 
     /// Takes the last answers of the coordinators that are in reach.
-    pub(super) fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
+    pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
         let answers: Vec<_> = answers.collect();
         if answers.is_empty() {
             self.sighted = false;
@@ -159,7 +159,7 @@ impl Cluster {
     }
 
     /// How a member of a chain fares.
-    pub(super) fn standing(&self, member: &WorkerId, now: Instant) -> Standing {
+    pub fn standing(&self, member: &WorkerId, now: Instant) -> Standing {
         let Some(known) = self.workers.get(&member.id) else { return Standing::Lost };
         match known.silent_since {
             Some(since) if self.sighted && now.duration_since(since) >= self.lost_after => Standing::Lost,
@@ -173,12 +173,12 @@ impl Cluster {
     }
 
     /// The workers that coordinators name now, in order.
-    pub(super) fn alive(&self) -> impl Iterator<Item = &Worker> {
+    pub fn alive(&self) -> impl Iterator<Item = &Worker> {
         self.workers.values().filter(|known| known.silent_since.is_none()).map(|known| &known.worker)
     }
 
     /// The workers that are silent but not yet lost, in order.
-    pub(super) fn silent(&self, now: Instant) -> impl Iterator<Item = &Worker> {
+    pub fn silent(&self, now: Instant) -> impl Iterator<Item = &Worker> {
         let short = move |known: &&Known| {
             let since = known.silent_since;
             since.is_some_and(|since| !self.sighted || now.duration_since(since) < self.lost_after)
@@ -187,23 +187,23 @@ impl Cluster {
     }
 
     /// The worker of this id, silent or not.
-    pub(super) fn get(&self, id: Uuid) -> Option<&Worker> {
+    pub fn get(&self, id: Uuid) -> Option<&Worker> {
         self.workers.get(&id).map(|known| &known.worker)
     }
 
     /// When the next silent worker becomes lost.
-    pub(super) fn next_loss(&self, now: Instant) -> Option<Instant> {
+    pub fn next_loss(&self, now: Instant) -> Option<Instant> {
         let silent = self.workers.values().filter_map(|known| known.silent_since);
         silent.map(|since| since + self.lost_after).filter(|at| self.sighted && *at > now).min()
     }
 
     /// How many workers should hold each byte.
-    pub(super) fn replicas(&self) -> u32 {
+    pub fn replicas(&self) -> u32 {
         self.replicas
     }
 
     /// Why new shuffles are refused; empty if they are not.
-    pub(super) fn over_quota(&self) -> &str {
+    pub fn over_quota(&self) -> &str {
         &self.over_quota
     }
 }

@@ -31,6 +31,15 @@ mod state;
 mod suspects;
 mod work;
 
+#[cfg(feature = "sim")]
+pub(crate) mod sim {
+    pub use super::{
+        cluster::{Answer, Standing, Worker},
+        state::State,
+        work::{Copy, Forget, Job},
+    };
+}
+
 use std::{sync::Arc, time::Instant};
 
 use parking_lot::Mutex;

@@ -33,17 +33,17 @@ const HEAVIEST: u64 = 8;
 const STRIDE: u64 = 840;
 
 /// How `partitions` are split, with so many workers at hand.
-pub(super) fn layout(partitions: u32, workers: usize) -> Result<Layout> {
+pub fn layout(partitions: u32, workers: usize) -> Result<Layout> {
     let most = SHARDS_PER_WORKER.saturating_mul(workers as u32).max(1);
     Ok(Layout::new(partitions, (partitions / PARTITIONS_PER_SHARD).clamp(1, most))?)
 }
 
 /// Workers that take new data.
 #[derive(Debug)]
-pub(super) struct Fit<'a> {
-    pub(super) workers: Vec<&'a Worker>,
+pub struct Fit<'a> {
+    pub workers: Vec<&'a Worker>,
     /// Whether they are suspects, for want of others.
-    pub(super) suspect: bool,
+    pub suspect: bool,
 }
 
 impl<'a> Fit<'a> {
@@ -53,7 +53,7 @@ impl<'a> Fit<'a> {
     ///
     /// # Errors
     /// `NotFound` if there is none at all.
-    pub(super) fn find(cluster: &'a Cluster, suspects: &Suspects, tags: &[String], now: Instant) -> Result<Self> {
+    pub fn find(cluster: &'a Cluster, suspects: &Suspects, tags: &[String], now: Instant) -> Result<Self> {
         let takes = |worker: &&Worker| !worker.draining && tags.iter().all(|tag| worker.tags.contains(tag));
         let (suspected, mut good): (Vec<_>, Vec<_>) =
             cluster.alive().filter(takes).partition(|worker| suspects.last(&worker.place.worker, now).is_some());
@@ -91,7 +91,7 @@ fn nobody(cluster: &Cluster, tags: &[String]) -> Error {
 
 /// Whose turn it is.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub struct Turns {
     seed: u64,
     turn: u64,
     passes: HashMap<Uuid, Pass>,
@@ -106,12 +106,12 @@ struct Pass {
 }
 
 impl Turns {
-    pub(super) fn new(app: &AppId) -> Self {
+    pub fn new(app: &AppId) -> Self {
         Self { seed: hash(app), turn: 0, passes: HashMap::new() }
     }
 
     /// A chain of up to `len` of these workers, others than `avoided` if possible; empty only if there are none.
-    pub(super) fn chain(&mut self, workers: &[&Worker], len: usize, avoided: &[Uuid]) -> Vec<Place> {
+    pub fn chain(&mut self, workers: &[&Worker], len: usize, avoided: &[Uuid]) -> Vec<Place> {
         self.meet(workers);
         let mut chain: Vec<&Worker> = vec![];
         while chain.len() < len {
@@ -131,7 +131,7 @@ impl Turns {
     }
 
     /// Who of `left` should join a chain whose members are on `spots`.
-    pub(super) fn first<'a>(
+    pub fn first<'a>(
         &self,
         left: impl Iterator<Item = &'a Worker>,
         spots: &[Spot<'_>],
@@ -152,7 +152,7 @@ impl Turns {
     }
 
     /// A worker was chosen out of `among`.
-    pub(super) fn took(&mut self, worker: &Worker, among: &[&Worker]) {
+    pub fn took(&mut self, worker: &Worker, among: &[&Worker]) {
         self.turn += 1;
         self.passes.entry(worker.id()).or_default().member += STRIDE / weight(worker, among);
     }
@@ -173,18 +173,18 @@ impl Turns {
 
 /// Where something can fail as one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Spot<'a> {
+pub struct Spot<'a> {
     host: &'a str,
     zone: &'a str,
 }
 
 impl<'a> Spot<'a> {
-    pub(super) fn of(worker: &'a Worker) -> Self {
+    pub fn of(worker: &'a Worker) -> Self {
         Self { host: &worker.host, zone: &worker.zone }
     }
 
     /// Of a member of a chain, which may have been forgotten.
-    pub(super) fn find(cluster: &'a Cluster, place: &'a Place) -> Self {
+    pub fn find(cluster: &'a Cluster, place: &'a Place) -> Self {
         let unknown = Self { host: host_of(&place.address), zone: "" };
         cluster.get(place.worker.id).map_or(unknown, Self::of)
     }

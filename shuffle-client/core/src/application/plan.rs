@@ -50,7 +50,7 @@ impl Flaw<'_> {
 impl State {
     /// Opens new epochs for shards whose newest chain has a member that must not have new data, and takes over where
     /// workers are and who they are now.
-    pub(super) fn follow(&mut self, now: Instant) {
+    pub fn follow(&mut self, now: Instant) {
         self.work.barred.retain(|_, until| *until > now);
         for (shuffle, shards) in self.to_leave(now) {
             if let Err(error) = self.open(shuffle, &shards, &[], now) {
@@ -80,7 +80,7 @@ impl State {
     }
 
     /// The most urgent thing to do, which counts as running until [`State::copied`] or [`State::forgot`].
-    pub(super) fn next_job(&mut self, now: Instant) -> Option<Job> {
+    pub fn next_job(&mut self, now: Instant) -> Option<Job> {
         if let Some(forget) = self.next_forget(now) {
             self.work.running.insert(forget.key);
             return Some(Job::Forget(forget));
@@ -192,7 +192,7 @@ impl State {
 
     /// A copy was made or has failed. Says whether the target must be told to delete the shuffle, which is not there any
     /// more.
-    pub(super) fn copied(&mut self, copy: &Copy, made: bool, now: Instant) -> bool {
+    pub fn copied(&mut self, copy: &Copy, made: bool, now: Instant) -> bool {
         self.work.running.remove(&copy.key);
         let shuffle = copy.key.shuffle;
         if self.shuffles.get(&shuffle).is_none_or(|known| known.born != copy.born) {
@@ -201,6 +201,7 @@ impl State {
         if !made {
             self.health.copies_failed += 1;
             self.work.failed(copy.key, copy.to.worker.id, now);
+            self.work.half.insert((shuffle, copy.to.worker.id));
             return false;
         }
         self.health.copies_made += 1;
@@ -250,7 +251,7 @@ impl State {
     }
 
     /// A worker has forgotten its copy, or failed to.
-    pub(super) fn forgot(&mut self, forget: &Forget, done: bool, now: Instant) {
+    pub fn forgot(&mut self, forget: &Forget, done: bool, now: Instant) {
         if !done {
             self.work.failed(forget.key, forget.at.worker.id, now);
             return;
@@ -263,7 +264,8 @@ impl State {
         let left = |key: &ShardKey, places: &Vec<Place>| {
             key.shuffle == forget.key.shuffle && places.iter().any(|place| place.worker.id == id)
         };
-        let leaving = self.work.leaving.iter().any(|(key, places)| left(key, places));
+        let leaving = self.work.leaving.iter().any(|(key, places)| left(key, places))
+            || self.work.half.contains(&(forget.key.shuffle, id));
         if let Some(known) = self.shuffles.get_mut(&forget.key.shuffle) {
             let member = |epoch: &Epoch| epoch.chain.iter().any(|place| place.worker.id == id);
             if !leaving && !known.shards.iter().flatten().any(member) {
@@ -273,7 +275,7 @@ impl State {
     }
 
     /// When there may be something to do that nothing else will say.
-    pub(super) fn next_due(&self, now: Instant) -> Option<Instant> {
+    pub fn next_due(&self, now: Instant) -> Option<Instant> {
         let barred = self.work.barred.values().copied().filter(|until| *until > now).min();
         [self.cluster.next_loss(now), self.suspects.next_end(now), barred].into_iter().flatten().min()
     }

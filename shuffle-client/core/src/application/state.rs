@@ -35,16 +35,16 @@ const LAST_RESORTS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What a driver knows.
 #[derive(Debug)]
-pub(super) struct State {
+pub struct State {
     /// As the application wants it; else the coordinators say.
     replicas: Option<u32>,
-    pub(super) tags: Vec<String>,
-    pub(super) cluster: Cluster,
-    pub(super) suspects: Suspects,
-    pub(super) turns: Turns,
-    pub(super) shuffles: BTreeMap<u32, Shuffle>,
-    pub(super) work: Work,
-    pub(super) health: Health,
+    pub tags: Vec<String>,
+    pub cluster: Cluster,
+    pub suspects: Suspects,
+    pub turns: Turns,
+    pub shuffles: BTreeMap<u32, Shuffle>,
+    pub work: Work,
+    pub health: Health,
     versions: u64,
     /// Whether the log was told that there are fewer workers than replicas.
     told_too_few: bool,
@@ -52,14 +52,14 @@ pub(super) struct State {
 
 /// Where one shuffle is.
 #[derive(Debug, Clone)]
-pub(super) struct Shuffle {
+pub struct Shuffle {
     /// The version that it started with: tells it from another one of the same id.
-    pub(super) born: u64,
-    pub(super) version: u64,
-    pub(super) layout: Layout,
-    pub(super) shards: Vec<Vec<Epoch>>,
+    pub born: u64,
+    pub version: u64,
+    pub layout: Layout,
+    pub shards: Vec<Vec<Epoch>>,
     /// Every worker that may hold something of it.
-    pub(super) ever: HashMap<Uuid, Place>,
+    pub ever: HashMap<Uuid, Place>,
     /// Since when how often it moved to a suspect, for want of others.
     last_resorts: Option<(Instant, u32)>,
 }
@@ -79,7 +79,7 @@ impl Shuffle {
     }
 
     /// Remembers that these workers may hold something of it.
-    pub(super) fn met(&mut self, places: &[Place]) {
+    pub fn met(&mut self, places: &[Place]) {
         self.ever.extend(places.iter().map(|place| (place.worker.id, place.clone())));
     }
 }
@@ -89,7 +89,7 @@ fn has(epoch: &Epoch, like: impl Fn(&WorkerId) -> bool) -> bool {
 }
 
 impl State {
-    pub(super) fn new(config: &ApplicationConfig) -> Self {
+    pub fn new(config: &ApplicationConfig) -> Self {
         Self {
             replicas: config.replicas.filter(|replicas| *replicas > 0),
             tags: config.tags.clone(),
@@ -105,12 +105,12 @@ impl State {
     }
 
     /// Takes the last answers of the coordinators that are in reach.
-    pub(super) fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
+    pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
         self.cluster.see(answers, now);
     }
 
     /// How many workers should hold each byte.
-    pub(super) fn replicas(&self) -> usize {
+    pub fn replicas(&self) -> usize {
         (self.replicas.unwrap_or(self.cluster.replicas()) as usize).clamp(1, MAX_CHAIN)
     }
 
@@ -119,7 +119,7 @@ impl State {
     /// # Errors
     /// `Backpressure` if the tenant is over its quota, `NotFound` if no worker takes new data, `Invalid` if
     /// `partitions` is out of bounds or the shuffle is there with another number.
-    pub(super) fn place(&mut self, shuffle: u32, partitions: u32, now: Instant) -> Result<&Shuffle> {
+    pub fn place(&mut self, shuffle: u32, partitions: u32, now: Instant) -> Result<&Shuffle> {
         if let Some(known) = self.shuffles.get(&shuffle) {
             if known.layout.partitions() != partitions {
                 let text = format!(
@@ -151,14 +151,14 @@ impl State {
     ///
     /// # Errors
     /// `NotFound` if it was not, or was removed.
-    pub(super) fn get(&self, shuffle: u32) -> Result<&Shuffle> {
+    pub fn get(&self, shuffle: u32) -> Result<&Shuffle> {
         self.shuffles.get(&shuffle).ok_or_else(|| {
             Error::new(ErrorKind::NotFound, format!("shuffle {shuffle} is not there: it was removed, or never placed"))
         })
     }
 
     /// Forgets a shuffle and returns every worker that may hold something of it, where it is now.
-    pub(super) fn remove(&mut self, shuffle: u32) -> Vec<Place> {
+    pub fn remove(&mut self, shuffle: u32) -> Vec<Place> {
         let Some(known) = self.shuffles.remove(&shuffle) else { return vec![] };
         self.work.forget(shuffle);
         let now_at = |place: &Place| self.cluster.get(place.worker.id).map(|worker| worker.place.clone());
@@ -170,7 +170,7 @@ impl State {
     /// # Errors
     /// `NotFound` if there is no such shuffle or no worker to move it to, `Backpressure` if all that are left
     /// failed lately, `Invalid` if the trouble is about a shard or an epoch that can't be known.
-    pub(super) fn trouble(&mut self, shuffle: u32, trouble: &Trouble, now: Instant) -> Result<&Shuffle> {
+    pub fn trouble(&mut self, shuffle: u32, trouble: &Trouble, now: Instant) -> Result<&Shuffle> {
         match trouble {
             Trouble::Unreadable => {}
             Trouble::Broken { shard, epoch, suspect, why } => {
@@ -225,7 +225,7 @@ impl State {
     }
 
     /// Opens the next epoch of each of `shards`, on other workers than `avoided` where possible.
-    pub(super) fn open(&mut self, shuffle: u32, shards: &[u32], avoided: &[Uuid], now: Instant) -> Result<()> {
+    pub fn open(&mut self, shuffle: u32, shards: &[u32], avoided: &[Uuid], now: Instant) -> Result<()> {
         let replicas = self.replicas();
         let version = self.next_version();
         let fit = Fit::find(&self.cluster, &self.suspects, &self.tags, now)?;
@@ -253,7 +253,7 @@ impl State {
     }
 
     /// The shards whose newest chain can't take data as it should, for what a worker is or does.
-    pub(super) fn to_leave(&self, now: Instant) -> Vec<(u32, Vec<u32>)> {
+    pub fn to_leave(&self, now: Instant) -> Vec<(u32, Vec<u32>)> {
         let unfit = |member: &WorkerId| {
             let standing = self.cluster.standing(member, now);
             matches!(standing, Standing::Draining | Standing::Restarted(_) | Standing::Lost)
@@ -262,13 +262,13 @@ impl State {
         shuffles.filter(|(_, shards)| !shards.is_empty()).collect()
     }
 
-    pub(super) fn next_version(&mut self) -> u64 {
+    pub fn next_version(&mut self) -> u64 {
         self.versions += 1;
         self.versions
     }
 
     /// The counts as they are now.
-    pub(super) fn health(&self, now: Instant) -> Health {
+    pub fn health(&self, now: Instant) -> Health {
         Health { under_replicated_epochs: self.under_replicated(now), ..self.health.clone() }
     }
 
@@ -284,10 +284,10 @@ impl State {
 }
 
 /// Workers, for the log.
-pub(super) fn names(chain: &[Place]) -> String {
+pub fn names(chain: &[Place]) -> String {
     let names: Vec<_> = chain.iter().map(|place| format!("{} at {}", place.worker, place.address)).collect();
     names.join(", ")
 }
 
 #[cfg(test)]
-pub(super) mod tests;
+pub mod tests;

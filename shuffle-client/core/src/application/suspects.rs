@@ -18,7 +18,7 @@ const FORGOTTEN_AFTER: Duration = Duration::from_secs(300);
 
 /// Who is avoided.
 #[derive(Debug, Default)]
-pub(super) struct Suspects(HashMap<WorkerId, Suspicion>);
+pub struct Suspects(HashMap<WorkerId, Suspicion>);
 
 #[derive(Debug)]
 struct Suspicion {
@@ -37,7 +37,7 @@ impl Suspicion {
 impl Suspects {
     /// Somebody complains about `worker`. Complaints while it is avoided anyway don't make it longer: many tasks meet the
     /// same failure.
-    pub(super) fn add(&mut self, worker: WorkerId, now: Instant) {
+    pub fn add(&mut self, worker: WorkerId, now: Instant) {
         self.0.retain(|_, suspicion| now < suspicion.until() + FORGOTTEN_AFTER);
         let suspicion = self.0.entry(worker).or_insert(Suspicion { since: now, lasts: FIRST, last: now });
         suspicion.last = now;
@@ -47,12 +47,12 @@ impl Suspects {
     }
 
     /// When somebody complained last about `worker`, if it is avoided.
-    pub(super) fn last(&self, worker: &WorkerId, now: Instant) -> Option<Instant> {
+    pub fn last(&self, worker: &WorkerId, now: Instant) -> Option<Instant> {
         self.0.get(worker).filter(|suspicion| now < suspicion.until()).map(|suspicion| suspicion.last)
     }
 
     /// When the next one may be tried again.
-    pub(super) fn next_end(&self, now: Instant) -> Option<Instant> {
+    pub fn next_end(&self, now: Instant) -> Option<Instant> {
         self.0.values().map(Suspicion::until).filter(|until| *until > now).min()
     }
 }

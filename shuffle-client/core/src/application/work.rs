@@ -11,31 +11,31 @@ use uuid::Uuid;
 use crate::{Layout, Place};
 
 /// For that long a worker that failed to take a copy of an epoch is not asked again.
-pub(super) const BARRED_FOR: Duration = Duration::from_secs(10);
+pub const BARRED_FOR: Duration = Duration::from_secs(10);
 
 /// Something to tell a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Job {
+pub enum Job {
     Copy(Copy),
     Forget(Forget),
 }
 
 /// An epoch of a shard is to be copied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Copy {
+pub struct Copy {
     /// Tells the shuffle from another one of the same id.
-    pub(super) born: u64,
-    pub(super) key: ShardKey,
-    pub(super) layout: Layout,
-    pub(super) from: Place,
-    pub(super) to: Place,
+    pub born: u64,
+    pub key: ShardKey,
+    pub layout: Layout,
+    pub from: Place,
+    pub to: Place,
     /// Whose place in the chain it takes.
-    pub(super) replaces: Option<Place>,
+    pub replaces: Option<Place>,
 }
 
 impl Copy {
     /// Puts the target where it belongs in the chain.
-    pub(super) fn enter(&self, chain: &mut Vec<Place>) {
+    pub fn enter(&self, chain: &mut Vec<Place>) {
         let find = |id: Uuid| chain.iter().position(|place| place.worker.id == id);
         let at = self.replaces.as_ref().and_then(|before| find(before.worker.id));
         let there = find(self.to.worker.id);
@@ -52,35 +52,38 @@ impl Copy {
 
 /// A worker that was drained need not hold its copy any more.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Forget {
-    pub(super) key: ShardKey,
-    pub(super) at: Place,
+pub struct Forget {
+    pub key: ShardKey,
+    pub at: Place,
 }
 
 /// What is being done and what must wait.
 #[derive(Debug, Default)]
-pub(super) struct Work {
-    pub(super) running: BTreeSet<ShardKey>,
-    pub(super) barred: HashMap<(ShardKey, Uuid), Instant>,
+pub struct Work {
+    pub running: BTreeSet<ShardKey>,
+    pub barred: HashMap<(ShardKey, Uuid), Instant>,
     /// How often an epoch's copies failed: the next one is taken from another member.
-    pub(super) failures: BTreeMap<ShardKey, usize>,
+    pub failures: BTreeMap<ShardKey, usize>,
     /// Copies that are of no more use when their epoch is whole.
-    pub(super) leaving: BTreeMap<ShardKey, Vec<Place>>,
+    pub leaving: BTreeMap<ShardKey, Vec<Place>>,
+    /// Workers that may hold a part of a copy that failed, by shuffle.
+    pub half: BTreeSet<(u32, Uuid)>,
 }
 
 impl Work {
     /// A shuffle was removed; what runs for it ends by itself.
-    pub(super) fn forget(&mut self, shuffle: u32) {
+    pub fn forget(&mut self, shuffle: u32) {
         self.barred.retain(|(key, _), _| key.shuffle != shuffle);
         self.failures.retain(|key, _| key.shuffle != shuffle);
         self.leaving.retain(|key, _| key.shuffle != shuffle);
+        self.half.retain(|(of, _)| *of != shuffle);
     }
 
-    pub(super) fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {
+    pub fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {
         self.barred.contains_key(&(key, worker))
     }
 
-    pub(super) fn failed(&mut self, key: ShardKey, worker: Uuid, now: Instant) {
+    pub fn failed(&mut self, key: ShardKey, worker: Uuid, now: Instant) {
         self.running.remove(&key);
         self.barred.insert((key, worker), now + BARRED_FOR);
         *self.failures.entry(key).or_default() += 1;

@@ -52,9 +52,9 @@ impl Member {
 
 /// The members of one epoch's chain, and what was heard from each.
 #[derive(Debug, Clone)]
-pub(super) struct Members {
+pub struct Members {
     /// The epoch's number.
-    pub(super) epoch: u32,
+    pub epoch: u32,
     members: Vec<Member>,
     /// Whose turn it is to be asked first.
     turn: usize,
@@ -62,24 +62,24 @@ pub(super) struct Members {
 
 /// Who is asked next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Ask {
+pub struct Ask {
     /// The member, by its place among the members.
-    pub(super) member: usize,
+    pub member: usize,
     /// Nobody of this epoch was asked before.
-    pub(super) first: bool,
+    pub first: bool,
     /// Everybody else was asked before, and so was this one.
-    pub(super) again: bool,
+    pub again: bool,
 }
 
 impl Members {
     /// All of an epoch's chain; `turn` says who is asked first.
-    pub(super) fn new(epoch: &Epoch, turn: usize) -> Self {
+    pub fn new(epoch: &Epoch, turn: usize) -> Self {
         Self { epoch: epoch.epoch, members: epoch.chain.iter().map(Member::new).collect(), turn }
     }
 
     /// Who is to be asked next, from now on being asked: somebody new, if possible none to `avoid`; else somebody
     /// whose connection broke.
-    pub(super) fn ask(&mut self, avoid: impl Fn(&Place) -> bool) -> Option<Ask> {
+    pub fn ask(&mut self, avoid: impl Fn(&Place) -> bool) -> Option<Ask> {
         let count = self.members.len();
         let fresh = (0..count).map(|at| (at + self.turn) % count).filter(|at| self.members[*at].is_fresh());
         let fresh = fresh.min_by_key(|at| avoid(&self.members[*at].place));
@@ -94,37 +94,37 @@ impl Members {
     }
 
     /// Whether there is anybody left to ask.
-    pub(super) fn can_ask(&self) -> bool {
+    pub fn can_ask(&self) -> bool {
         self.members.iter().any(|member| member.is_fresh() || member.may_come_back())
     }
 
     /// Whether somebody is left who was never asked.
-    pub(super) fn has_fresh(&self) -> bool {
+    pub fn has_fresh(&self) -> bool {
         self.members.iter().any(Member::is_fresh)
     }
 
     /// How many there are.
-    pub(super) fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.members.len()
     }
 
     /// Where they are.
-    pub(super) fn places(&self) -> impl Iterator<Item = &Place> {
+    pub fn places(&self) -> impl Iterator<Item = &Place> {
         self.members.iter().map(|member| &member.place)
     }
 
     /// Where a member is.
-    pub(super) fn place(&self, member: usize) -> &Place {
+    pub fn place(&self, member: usize) -> &Place {
         &self.members[member].place
     }
 
     /// Something came from a member.
-    pub(super) fn answered(&mut self, member: usize) {
+    pub fn answered(&mut self, member: usize) {
         self.members[member].barren = 0;
     }
 
     /// A member's connection broke.
-    pub(super) fn broke(&mut self, member: usize, error: Error) {
+    pub fn broke(&mut self, member: usize, error: Error) {
         let member = &mut self.members[member];
         member.barren += 1;
         member.said = Some(error);
@@ -132,31 +132,31 @@ impl Members {
     }
 
     /// Another member was faster.
-    pub(super) fn beaten(&mut self, member: usize) {
+    pub fn beaten(&mut self, member: usize) {
         self.members[member].state = State::Broke;
     }
 
     /// A member refused, or is out of reach for good.
-    pub(super) fn failed(&mut self, member: usize, error: Error) {
+    pub fn failed(&mut self, member: usize, error: Error) {
         let member = &mut self.members[member];
         member.said = Some(error);
         member.state = State::Failed;
     }
 
     /// A member sent all that it has; `said` if that was less than there should be.
-    pub(super) fn read(&mut self, member: usize, said: Option<Error>) {
+    pub fn read(&mut self, member: usize, said: Option<Error>) {
         let member = &mut self.members[member];
         member.said = said;
         member.state = State::Read;
     }
 
     /// Whether a member that sent damaged blocks is to be asked once more: they may have been damaged on the way.
-    pub(super) fn repeats(&mut self, member: usize) -> bool {
+    pub fn repeats(&mut self, member: usize) -> bool {
         !std::mem::replace(&mut self.members[member].repeated, true)
     }
 
     /// The driver has changed the chain: new members may be asked, those that were replaced are not.
-    pub(super) fn learn(&mut self, chain: &[Place]) {
+    pub fn learn(&mut self, chain: &[Place]) {
         for member in &mut self.members {
             member.replaced = !chain.contains(&member.place);
         }
@@ -166,7 +166,7 @@ impl Members {
     }
 
     /// The error of the last member that failed, if every one of them did.
-    pub(super) fn all_failed(&self) -> Option<&Error> {
+    pub fn all_failed(&self) -> Option<&Error> {
         let all = self.members.iter().all(|member| match member.state {
             State::Broke | State::Failed => true,
             State::Fresh => member.replaced,
@@ -176,7 +176,7 @@ impl Members {
     }
 
     /// The members that are out of reach or answer nothing.
-    pub(super) fn gone(&self) -> impl Iterator<Item = &Place> {
+    pub fn gone(&self) -> impl Iterator<Item = &Place> {
         let gone = |member: &&Member| {
             matches!(member.state, State::Broke | State::Failed) && member.said.as_ref().is_some_and(is_gone)
         };
@@ -184,7 +184,7 @@ impl Members {
     }
 
     /// Each member and what is known of it, for people.
-    pub(super) fn said(&self) -> impl Iterator<Item = String> {
+    pub fn said(&self) -> impl Iterator<Item = String> {
         self.members.iter().map(|Member { place, said, .. }| match said {
             Some(error) => format!("{}: {}", place.address, error.message()),
             None => format!("{}: it does not have all of it", place.address),
@@ -193,7 +193,7 @@ impl Members {
 }
 
 /// Whether an error is about the worker, not only about what it was asked for.
-pub(super) fn is_gone(error: &Error) -> bool {
+pub fn is_gone(error: &Error) -> bool {
     match error.kind() {
         ErrorKind::Retry | ErrorKind::Stale | ErrorKind::Backpressure | ErrorKind::Closed | ErrorKind::Broken => true,
         ErrorKind::NotFound | ErrorKind::DataLost | ErrorKind::Invalid | ErrorKind::Denied | ErrorKind::Internal => {

@@ -32,6 +32,15 @@ mod pace;
 mod shards;
 mod wanted;
 
+#[cfg(feature = "sim")]
+pub(crate) mod sim {
+    pub use super::{
+        members::{Ask, Members, is_gone},
+        shards::{Next as NextRead, Read, Shards},
+        wanted::{Lacking, Wanted},
+    };
+}
+
 use std::{fmt, ops::Range, sync::Arc, time::Instant};
 
 pub(crate) use self::pace::Pace;

@@ -7,8 +7,8 @@ use crate::{Epoch, Error, ErrorKind, Place, Placement};
 
 /// One epoch of one shard, to be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Read {
-    pub(super) shard: u32,
+pub struct Read {
+    pub shard: u32,
     /// The epoch's place in its shard.
     epoch: usize,
 }
@@ -25,7 +25,7 @@ struct Shard {
 
 /// What there is to do about a shard that is not whole, none of whose epochs is being read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Next {
+pub enum Next {
     /// Reads were queued.
     Read,
     /// Everybody was asked: the driver may know more.
@@ -34,55 +34,55 @@ pub(super) enum Next {
 
 /// The shards that are being read.
 #[derive(Debug, Default)]
-pub(super) struct Shards {
+pub struct Shards {
     open: BTreeMap<u32, Shard>,
     queue: VecDeque<Read>,
 }
 
 impl Shards {
     /// Reads all epochs of a shard; `turn` says which member of a chain is asked first.
-    pub(super) fn add(&mut self, shard: u32, epochs: &[Epoch], turn: usize) {
+    pub fn add(&mut self, shard: u32, epochs: &[Epoch], turn: usize) {
         let members = epochs.iter().map(|epoch| Members::new(epoch, turn)).collect();
         self.queue.extend((0..epochs.len()).map(|epoch| Read { shard, epoch }));
         self.open.insert(shard, Shard { epochs: members, turn, waits: false, damage: None });
     }
 
     /// How many reads are to be started.
-    pub(super) fn queued(&self) -> usize {
+    pub fn queued(&self) -> usize {
         self.queue.len()
     }
 
     /// The next read to be started.
-    pub(super) fn pop(&mut self) -> Option<Read> {
+    pub fn pop(&mut self) -> Option<Read> {
         self.queue.pop_front()
     }
 
     /// Whether reads of a shard are to be started.
-    pub(super) fn queues(&self, shard: u32) -> bool {
+    pub fn queues(&self, shard: u32) -> bool {
         self.queue.iter().any(|read| read.shard == shard)
     }
 
     /// Who has what a read is after.
-    pub(super) fn members(&mut self, read: Read) -> &mut Members {
+    pub fn members(&mut self, read: Read) -> &mut Members {
         let shard = self.open.get_mut(&read.shard).expect("a shard is open while it is read");
         &mut shard.epochs[read.epoch]
     }
 
     /// Notes that a shard's blocks were damaged.
-    pub(super) fn damaged(&mut self, shard: u32, damage: String) {
+    pub fn damaged(&mut self, shard: u32, damage: String) {
         if let Some(shard) = self.open.get_mut(&shard) {
             shard.damage = Some(damage);
         }
     }
 
     /// A shard is whole: nothing more of it is read.
-    pub(super) fn close(&mut self, shard: u32) {
+    pub fn close(&mut self, shard: u32) {
         self.open.remove(&shard);
         self.queue.retain(|read| read.shard != shard);
     }
 
     /// Nothing is being read of a shard that is not whole: queues what may help.
-    pub(super) fn go_on(&mut self, shard: u32) -> Next {
+    pub fn go_on(&mut self, shard: u32) -> Next {
         let Some(open) = self.open.get_mut(&shard) else { return Next::Read };
         let helpful = (0..open.epochs.len()).filter(|epoch| open.epochs[*epoch].can_ask());
         let before = self.queue.len();
@@ -92,12 +92,12 @@ impl Shards {
     }
 
     /// Whether a shard waits for the driver.
-    pub(super) fn waits(&self) -> bool {
+    pub fn waits(&self) -> bool {
         self.open.values().any(|shard| shard.waits)
     }
 
     /// The shards that waited for the driver until now.
-    pub(super) fn wake(&mut self) -> Vec<u32> {
+    pub fn wake(&mut self) -> Vec<u32> {
         let waiting = self.open.iter_mut().filter(|(_, shard)| shard.waits);
         let woken = waiting.map(|(number, shard)| {
             shard.waits = false;
@@ -107,7 +107,7 @@ impl Shards {
     }
 
     /// Takes what is new in the placement: epochs and members.
-    pub(super) fn learn(&mut self, placement: &Placement) {
+    pub fn learn(&mut self, placement: &Placement) {
         for (number, shard) in &mut self.open {
             for epoch in &placement.shards[*number as usize] {
                 match shard.epochs.iter_mut().find(|members| members.epoch == epoch.epoch) {
@@ -119,7 +119,7 @@ impl Shards {
     }
 
     /// What was heard of a shard that is lost, for people.
-    pub(super) fn why(&self, shard: u32) -> String {
+    pub fn why(&self, shard: u32) -> String {
         let Some(shard) = self.open.get(&shard) else { return String::new() };
         let said: Vec<String> = shard.epochs.iter().flat_map(Members::said).collect();
         let damage = shard.damage.as_ref().map(|damage| format!(" (damaged: {damage})"));
@@ -127,13 +127,13 @@ impl Shards {
     }
 
     /// A fault that kept all members of an epoch from answering: none that running map tasks again would cure.
-    pub(super) fn fault(&self, shard: u32) -> Option<&Error> {
+    pub fn fault(&self, shard: u32) -> Option<&Error> {
         let epochs = self.open.get(&shard).into_iter().flat_map(|shard| &shard.epochs);
         epochs.filter_map(Members::all_failed).find(|error| error.kind() == ErrorKind::Internal)
     }
 
     /// The shards all of whose epochs were only with members that are gone.
-    pub(super) fn gone(&self) -> Vec<u32> {
+    pub fn gone(&self) -> Vec<u32> {
         let gone: HashSet<&Place> =
             self.open.values().flat_map(|shard| shard.epochs.iter().flat_map(Members::gone)).collect();
         let lost = |shard: &Shard| shard.epochs.iter().all(|members| members.places().all(|at| gone.contains(at)));

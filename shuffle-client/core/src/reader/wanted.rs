@@ -34,16 +34,16 @@ impl Piece {
 
 /// What to ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Lacking {
-    pub(super) partitions: Range<u32>,
-    pub(super) maps: Range<u32>,
+pub struct Lacking {
+    pub partitions: Range<u32>,
+    pub maps: Range<u32>,
     /// Map indexes within `maps` of which nothing is needed, in order and apart.
-    pub(super) without: Vec<Range<u32>>,
+    pub without: Vec<Range<u32>>,
 }
 
 /// The pieces that must arrive, sorted: a few bytes for each, and more only for blocks that come out of order.
 #[derive(Debug)]
-pub(super) struct Wanted {
+pub struct Wanted {
     pieces: Vec<Piece>,
     /// Blocks, as (piece, number), that came before one of lower number.
     early: HashSet<(usize, u32)>,
@@ -53,7 +53,7 @@ pub(super) struct Wanted {
 
 impl Wanted {
     /// Wants each of `expected` once.
-    pub(super) fn new(mut expected: Vec<Expected>) -> Self {
+    pub fn new(mut expected: Vec<Expected>) -> Self {
         expected.sort_unstable();
         expected.dedup();
         let pieces = expected.into_iter().map(|what| Piece { what, next: 0, last: UNKNOWN, broken: false }).collect();
@@ -61,7 +61,7 @@ impl Wanted {
     }
 
     /// The place of a piece, if it is wanted.
-    pub(super) fn find(&mut self, what: Expected) -> Option<usize> {
+    pub fn find(&mut self, what: Expected) -> Option<usize> {
         let near = [self.hint, self.hint + 1];
         let at = near.into_iter().find(|at| self.pieces.get(*at).is_some_and(|piece| piece.what == what));
         let at = at.or_else(|| self.pieces.binary_search_by(|piece| piece.what.cmp(&what)).ok())?;
@@ -70,12 +70,12 @@ impl Wanted {
     }
 
     /// Whether block `seq` of a piece has arrived.
-    pub(super) fn has(&self, at: usize, seq: u32) -> bool {
+    pub fn has(&self, at: usize, seq: u32) -> bool {
         seq < self.pieces[at].next || (!self.early.is_empty() && self.early.contains(&(at, seq)))
     }
 
     /// Block `seq` of a piece has arrived, for the first time.
-    pub(super) fn arrived(&mut self, at: usize, seq: u32, last: bool) {
+    pub fn arrived(&mut self, at: usize, seq: u32, last: bool) {
         let piece = &mut self.pieces[at];
         if last {
             let beyond =
@@ -95,17 +95,17 @@ impl Wanted {
     }
 
     /// The partition of a piece.
-    pub(super) fn partition(&self, at: usize) -> u32 {
+    pub fn partition(&self, at: usize) -> u32 {
         self.pieces[at].what.partition
     }
 
     /// A piece can't be put together.
-    pub(super) fn breaks(&mut self, at: usize) {
+    pub fn breaks(&mut self, at: usize) {
         self.pieces[at].broken = true;
     }
 
     /// The partitions and map indexes of all that is wanted in a range of partitions; none if nothing is.
-    pub(super) fn bounds(&self, partitions: &Range<u32>) -> Option<Lacking> {
+    pub fn bounds(&self, partitions: &Range<u32>) -> Option<Lacking> {
         let pieces = self.within(partitions);
         let (first, last) = (pieces.first()?, pieces.last()?);
         let maps = pieces.iter().map(|piece| piece.what.attempt.map_index);
@@ -116,7 +116,7 @@ impl Wanted {
 
     /// What is still to be asked for in a range of partitions; none if nothing is. What can't be put together is not
     /// asked for again.
-    pub(super) fn lacking(&self, partitions: &Range<u32>) -> Option<Lacking> {
+    pub fn lacking(&self, partitions: &Range<u32>) -> Option<Lacking> {
         let mut lacking = self.within(partitions).iter().filter(|piece| piece.lacks()).map(|piece| piece.what);
         let first = lacking.next()?;
         let mut partitions = first.partition..first.partition + 1;
@@ -139,17 +139,17 @@ impl Wanted {
     }
 
     /// Whether nothing is to be asked for any more in a range of partitions.
-    pub(super) fn complete(&self, partitions: &Range<u32>) -> bool {
+    pub fn complete(&self, partitions: &Range<u32>) -> bool {
         !self.within(partitions).iter().any(Piece::lacks)
     }
 
     /// Whether all blocks of a piece have arrived.
-    pub(super) fn whole(&self, at: usize) -> bool {
+    pub fn whole(&self, at: usize) -> bool {
         self.pieces[at].whole()
     }
 
     /// The attempts that are not whole in a range of partitions, each once, in the order of map indexes.
-    pub(super) fn missing(&self, partitions: &Range<u32>) -> Vec<Attempt> {
+    pub fn missing(&self, partitions: &Range<u32>) -> Vec<Attempt> {
         let pieces = self.within(partitions).iter();
         let mut missing: Vec<Attempt> = pieces.filter(|piece| !piece.whole()).map(|piece| piece.what.attempt).collect();
         missing.sort_unstable();

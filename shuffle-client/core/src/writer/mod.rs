@@ -12,6 +12,9 @@
 //! that for a moment, while a batch is added to them), and up to `write_window` and one frame under way. A frame that is
 //! sent again to another epoch is the same memory, and holds its place in that window all the while.
 
+#[cfg(feature = "sim")]
+pub(crate) use self::lane::sim;
+
 mod encoder;
 mod index;
 mod lane;

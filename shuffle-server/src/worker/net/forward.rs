@@ -234,7 +234,7 @@ pub fn stopped() -> Failure {
 
 /// What the client hears when the next worker answered with `failure`: what is wrong with the worker breaks the chain,
 /// what is wrong with the request stays as it is.
-fn passed_on(next: &Place, failure: Failure) -> Failure {
+pub fn passed_on(next: &Place, failure: Failure) -> Failure {
     let Failure { error, suspect: named } = failure;
     match error.kind() {
         ErrorKind::Broken => Failure { error, suspect: named.or(Some(next.worker)) },

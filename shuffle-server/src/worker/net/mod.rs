@@ -50,6 +50,15 @@ mod plane;
 mod push;
 mod tokens;
 
+/// What a simulation uses of the data plane.
+#[cfg(feature = "sim")]
+pub mod sim {
+    pub use super::{
+        forward::passed_on,
+        order::{Order, Queued, Verdict},
+    };
+}
+
 pub use metrics::Metrics;
 pub use plane::{Limits, Plane};
 

@@ -1,7 +1,7 @@
 //! Applications, their shuffles, and the shuffles' shards.
 
 use std::{
-    collections::{BTreeMap, HashMap, btree_map, hash_map},
+    collections::{BTreeMap, btree_map},
     mem,
     path::PathBuf,
     sync::{
@@ -52,8 +52,8 @@ enum Entry {
     },
 }
 
-/// By shard and epoch.
-type Shards = HashMap<(u32, u32), Arc<Shard>>;
+/// By shard and epoch, in an order that is the same in every run.
+type Shards = BTreeMap<(u32, u32), Arc<Shard>>;
 
 /// A shuffle.
 pub struct Shuffle {
@@ -287,8 +287,8 @@ impl Shuffle {
         let mut shards = self.shards.write();
         let shards = shards.as_mut().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
         match shards.entry(at) {
-            hash_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
-            hash_map::Entry::Vacant(entry) => {
+            btree_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
+            btree_map::Entry::Vacant(entry) => {
                 let new = Shard::new(app.clone(), *key, self.layout, self.indexed.clone());
                 Ok(entry.insert(Arc::new(new)).clone())
             }
@@ -296,7 +296,7 @@ impl Shuffle {
     }
 
     fn shards(&self) -> Vec<Arc<Shard>> {
-        self.shards.read().iter().flat_map(HashMap::values).cloned().collect()
+        self.shards.read().iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Takes its shards out; there will be no others.

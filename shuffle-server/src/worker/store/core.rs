@@ -94,8 +94,12 @@ pub fn draining() -> Error {
     Error::new(ErrorKind::Broken, "this worker is being drained and takes no new data")
 }
 
-/// A blocking part of an async method that must have ended well or badly, not vanished.
+/// A blocking part of an async method that must have ended well or badly, not vanished. Without a runtime, as in a
+/// simulation, it is done at once.
 pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    if tokio::runtime::Handle::try_current().is_err() {
+        return work();
+    }
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         Err(error) => Err(Error::new(ErrorKind::Internal, format!("a background step ended early: {error}"))),

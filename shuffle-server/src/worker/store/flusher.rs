@@ -111,13 +111,16 @@ impl State {
     }
 }
 
-/// Starts the flusher's threads and the one that probes the data folders.
+/// Starts the flusher's threads and the one that probes the data folders, unless there are to be none.
 pub fn start(core: &Arc<Core>) -> io::Result<Vec<JoinHandle<()>>> {
+    if core.settings.flush_threads == 0 {
+        return Ok(vec![]);
+    }
     let flusher = |number: usize| {
         let core = core.clone();
         thread::Builder::new().name(format!("flush-{number}")).spawn(move || run(&core))
     };
-    let mut threads = (0..core.settings.flush_threads.max(1)).map(flusher).collect::<io::Result<Vec<_>>>()?;
+    let mut threads = (0..core.settings.flush_threads).map(flusher).collect::<io::Result<Vec<_>>>()?;
     let core = core.clone();
     threads.push(thread::Builder::new().name("disk-probe".into()).spawn(move || probe(&core))?);
     Ok(threads)
@@ -125,14 +128,33 @@ pub fn start(core: &Arc<Core>) -> io::Result<Vec<JoinHandle<()>>> {
 
 fn run(core: &Arc<Core>) {
     while let Some(job) = core.queue.next(core) {
-        job.shard.queued.store(false, Ordering::Release);
-        if let Err(error) = flush(core, &job.shard)
-            && !core.stalled.send_replace(true)
-        {
-            tracing::error!(shard = %job.shard.key, %error, "no data folder takes data: what is in memory stays there");
-        }
-        core.queue.done(job.bytes);
+        work(core, job);
     }
+}
+
+fn work(core: &Arc<Core>, job: Job) {
+    job.shard.queued.store(false, Ordering::Release);
+    if let Err(error) = flush(core, &job.shard)
+        && !core.stalled.send_replace(true)
+    {
+        tracing::error!(shard = %job.shard.key, %error, "no data folder takes data: what is in memory stays there");
+    }
+    core.queue.done(job.bytes);
+}
+
+/// Does one flush that is due, if any: for a store without threads.
+#[cfg(feature = "sim")]
+pub fn flush_one(core: &Arc<Core>) -> bool {
+    let job = {
+        let mut state = core.queue.state.lock();
+        if state.jobs.is_empty() {
+            state.plan(core);
+        }
+        state.jobs.pop_front()
+    };
+    let due = job.is_some();
+    job.into_iter().for_each(|job| work(core, job));
+    due
 }
 
 /// Probes the data folders from time to time, and ends a stall when one takes data again.
@@ -147,11 +169,16 @@ fn probe(core: &Arc<Core>) {
         if core.is_stopping() {
             return;
         }
-        probe_all(core);
-        if core.folders.any_healthy() && core.stalled.send_replace(false) {
-            tracing::info!("a data folder takes data again");
-            core.queue.wake();
-        }
+        probe_once(core);
+    }
+}
+
+/// Measures the data folders, and ends a stall if one takes data again.
+pub fn probe_once(core: &Core) {
+    probe_all(core);
+    if core.folders.any_healthy() && core.stalled.send_replace(false) {
+        tracing::info!("a data folder takes data again");
+        core.queue.wake();
     }
 }
 

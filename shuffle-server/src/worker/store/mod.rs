@@ -227,6 +227,18 @@ impl Store {
         .await
     }
 
+    /// Does one flush that is due, if any; whether there was one. For a store that was opened without threads.
+    #[cfg(feature = "sim")]
+    pub fn flush_some(&self) -> bool {
+        flusher::flush_one(&self.core)
+    }
+
+    /// Measures the data folders now. For a store that was opened without threads.
+    #[cfg(feature = "sim")]
+    pub fn probe(&self) {
+        flusher::probe_once(&self.core);
+    }
+
     /// Tells the threads to end.
     fn stop(&self) -> Vec<JoinHandle<()>> {
         self.core.stopping.store(true, Ordering::Release);

@@ -33,7 +33,8 @@ pub struct Settings {
     /// Bytes of a shard's epoch, in memory and on disk, beyond which its writers are told to go on in a new epoch; 0:
     /// they never are.
     pub split_size: u64,
-    /// Threads that write segments.
+    /// Threads that write segments; 0: none, and none that probes: who holds the store calls `Store::flush_some` and
+    /// `Store::probe` (for simulations).
     pub flush_threads: usize,
     /// How often the data folders are probed for free space and for being writable.
     pub probe_interval: Duration,

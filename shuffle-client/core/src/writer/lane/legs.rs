@@ -6,23 +6,23 @@ use overhand_common::message::Fin;
 
 /// A frame, wherever it is sent.
 #[derive(Debug)]
-pub(super) struct Piece<B> {
+pub struct Piece<B> {
     /// What it carries.
-    pub(super) body: B,
+    pub body: B,
     /// What it adds to what a worker must hold, itself included.
-    pub(super) sums: Fin,
+    pub sums: Fin,
     /// It is the attempt's last one on the shard.
-    pub(super) last: bool,
+    pub last: bool,
 }
 
 /// What to send next, in the current leg.
 #[derive(Debug)]
-pub(super) struct Next<B> {
-    pub(super) leg: usize,
-    pub(super) frame: u32,
+pub struct Next<B> {
+    pub leg: usize,
+    pub frame: u32,
     /// In the last frame: what the workers of the epoch must hold by then.
-    pub(super) fin: Option<Fin>,
-    pub(super) body: B,
+    pub fin: Option<Fin>,
+    pub body: B,
 }
 
 /// What an attempt sent in one epoch of a shard.
@@ -44,7 +44,7 @@ struct Leg<B> {
 ///
 /// The attempt's last frame is sent when nothing is under way in the earlier legs, so that nothing can come after it.
 #[derive(Debug)]
-pub(super) struct Legs<B> {
+pub struct Legs<B> {
     legs: Vec<Leg<B>>,
     /// What is to be sent in the current leg, in order.
     pending: VecDeque<Piece<B>>,
@@ -54,12 +54,12 @@ pub(super) struct Legs<B> {
 
 impl<B: Clone> Legs<B> {
     /// No leg and nothing to send.
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self { legs: vec![], pending: VecDeque::new(), finishing: false }
     }
 
     /// Opens the next leg; what is sent from here on goes there. Its number is how many there were.
-    pub(super) fn open(&mut self) {
+    pub fn open(&mut self) {
         self.legs.push(Leg {
             sent: Fin::default(),
             acknowledged: Fin::default(),
@@ -72,13 +72,13 @@ impl<B: Clone> Legs<B> {
     }
 
     /// Takes a frame.
-    pub(super) fn push(&mut self, piece: Piece<B>) {
+    pub fn push(&mut self, piece: Piece<B>) {
         self.finishing |= piece.last;
         self.pending.push_back(piece);
     }
 
     /// The next frame to send now. It counts as under way.
-    pub(super) fn next(&mut self) -> Option<Next<B>> {
+    pub fn next(&mut self) -> Option<Next<B>> {
         let at = self.legs.len().checked_sub(1)?;
         let (current, earlier) = self.legs.split_last_mut()?;
         let last = self.pending.front()?.last;
@@ -95,7 +95,7 @@ impl<B: Clone> Legs<B> {
     }
 
     /// A frame was acknowledged; returns what is done with: to be dropped when nothing is locked.
-    pub(super) fn acknowledged(&mut self, leg: usize, frame: u32) -> Vec<Piece<B>> {
+    pub fn acknowledged(&mut self, leg: usize, frame: u32) -> Vec<Piece<B>> {
         let leg = &mut self.legs[leg];
         let at = frame.wrapping_sub(leg.acknowledged.frames) as usize;
         let Some((_, acknowledged)) = leg.under_way.get_mut(at) else { return vec![] };
@@ -110,7 +110,7 @@ impl<B: Clone> Legs<B> {
 
     /// The chain of a leg failed: what is under way there is sent again, before everything that waits. False if that is
     /// known, or nothing was under way.
-    pub(super) fn broke(&mut self, leg: usize) -> bool {
+    pub fn broke(&mut self, leg: usize) -> bool {
         let leg = &mut self.legs[leg];
         if leg.broken || leg.under_way.is_empty() {
             return false;
@@ -123,18 +123,18 @@ impl<B: Clone> Legs<B> {
     }
 
     /// Nothing can be sent before another leg is opened.
-    pub(super) fn is_stuck(&self) -> bool {
+    pub fn is_stuck(&self) -> bool {
         self.legs.last().is_none_or(|leg| leg.broken)
     }
 
     /// The attempt's last frame is under way or acknowledged: no other leg is needed unless this one breaks.
-    pub(super) fn is_closed(&self) -> bool {
+    pub fn is_closed(&self) -> bool {
         self.legs.last().is_some_and(|leg| leg.closed)
     }
 
     /// Once the last frame was given: the legs that are not the current and have acknowledged frames, when nothing is
     /// under way there any more; what their workers must hold. Each is told once.
-    pub(super) fn take_ready(&mut self) -> Vec<(usize, Fin)> {
+    pub fn take_ready(&mut self) -> Vec<(usize, Fin)> {
         let current = self.legs.len().saturating_sub(1);
         if !self.finishing {
             return vec![];
@@ -149,12 +149,12 @@ impl<B: Clone> Legs<B> {
     }
 
     /// A worker has said that it holds what was acknowledged in a leg.
-    pub(super) fn settled(&mut self, leg: usize) {
+    pub fn settled(&mut self, leg: usize) {
         self.legs[leg].settled = true;
     }
 
     /// Every frame was acknowledged, in legs that were closed or settled.
-    pub(super) fn is_done(&self) -> bool {
+    pub fn is_done(&self) -> bool {
         let done =
             |leg: &Leg<B>| leg.under_way.is_empty() && (leg.acknowledged.frames == 0 || leg.closed || leg.settled);
         self.finishing && self.pending.is_empty() && self.legs.iter().all(done)

@@ -25,6 +25,11 @@ mod route;
 mod seek;
 mod settle;
 
+#[cfg(feature = "sim")]
+pub(crate) mod sim {
+    pub use super::legs::{Legs, Next as NextFrame, Piece};
+}
+
 use std::{
     sync::Arc,
     time::{Duration, Instant},

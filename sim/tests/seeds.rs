@@ -1,0 +1,55 @@
+//! Many seeds, and that the checker can fail.
+
+use std::{
+    sync::Mutex,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+    time::{Duration, Instant},
+};
+
+use overhand_sim::{Broken, Options, run};
+
+/// Runs seeds on all cores, for `time` at most, and returns those that failed.
+fn sweep(options: Options, seeds: u64, time: Duration, stop_at_first: bool) -> Vec<(u64, Vec<String>)> {
+    let (next, failed, begun) = (AtomicU64::new(0), Mutex::new(vec![]), Instant::now());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Relaxed);
+                    let enough = stop_at_first && !failed.lock().expect("no panic").is_empty();
+                    if seed >= seeds || begun.elapsed() > time || enough {
+                        return;
+                    }
+                    let report = run(seed, options);
+                    if !report.violations.is_empty() {
+                        failed.lock().expect("no panic").push((seed, report.violations));
+                    }
+                }
+            });
+        }
+    });
+    failed.into_inner().expect("no panic")
+}
+
+#[test]
+fn nothing_is_lost_that_was_promised_and_nothing_comes_twice() {
+    let failed = sweep(Options::default(), 300, Duration::from_secs(15), false);
+    assert!(failed.is_empty(), "replay with `overhand-sim --seed N`: {failed:#?}");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..8 {
+        assert_eq!(run(seed, Options::default()), run(seed, Options::default()), "seed {seed}");
+    }
+}
+
+#[test]
+fn broken_rules_are_caught() {
+    for broken in [Broken::NoForwarding, Broken::NoSettling, Broken::NoCopying] {
+        let options = Options { broken: Some(broken), ..Options::default() };
+        let failed = sweep(options, 2000, Duration::from_secs(60), true);
+        assert!(!failed.is_empty(), "{broken:?} was not caught");
+    }
+}
