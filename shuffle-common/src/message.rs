@@ -447,6 +447,9 @@ pub struct Fetch {
     /// Half-open ranges of map indexes that the client has already, in order and apart, at most [`MAX_WITHOUT`]: a
     /// worker leaves them out where that is cheap. Since version 2.
     pub without: Vec<Range<u32>>,
+    /// The epoch ends here: the worker refuses new data for it from now on, so that what is fetched is all there will
+    /// be. Copies are taken like this. Since version 2.
+    pub ends: bool,
 }
 
 impl Fetch {
@@ -465,6 +468,7 @@ impl Fetch {
                 out.extend_from_slice(&range.start.to_le_bytes());
                 out.extend_from_slice(&range.end.to_le_bytes());
             }
+            out.push(u8::from(self.ends));
         }
         out
     }
@@ -482,6 +486,7 @@ impl Fetch {
             )));
         }
         let mut without: Vec<Range<u32>> = vec![];
+        let mut ends = false;
         if version >= 2 {
             let count = usize::from(fields.u16("ranges to leave out")?);
             if count > MAX_WITHOUT {
@@ -495,9 +500,14 @@ impl Fetch {
                 }
                 without.push(range);
             }
+            ends = match fields.u8("ends")? {
+                0 => false,
+                1 => true,
+                other => return Err(fields.malformed(format!("ends is {other}: 0 or 1 is expected"))),
+            };
         }
         fields.end()?;
-        Ok(Self { key, partitions, maps, credit, without })
+        Ok(Self { key, partitions, maps, credit, without, ends })
     }
 }
 

@@ -148,7 +148,7 @@ async fn fetch(
     let lost = |what: &str| Error::new(ErrorKind::Retry, what);
     let conn = dial(&client.sim, &client.net, READERS, place, false).await?;
     let Lacking { partitions, maps, without } = lacking;
-    let fetch = Fetch { key, partitions, maps, credit: u64::MAX, without };
+    let fetch = Fetch { key, partitions, maps, credit: u64::MAX, without, ends: false };
     conn.send(Kind::Fetch, 1, &fetch.encode(VERSION), &[], 0);
     let mut came = 0;
     loop {

@@ -303,7 +303,8 @@ impl Worker {
         let Inner { sim, net, host, store, app, .. } = &*self.0;
         let conn = dial(sim, net, *host, &what.from, false).await.map_err(retry)?;
         let partitions = what.layout.range(what.key.shard);
-        let fetch = Fetch { key: what.key, partitions, maps: 0..u32::MAX, credit: u64::MAX, without: vec![] };
+        let (maps, credit) = (0..u32::MAX, u64::MAX);
+        let fetch = Fetch { key: what.key, partitions, maps, credit, without: vec![], ends: true };
         conn.send(Kind::Fetch, 1, &fetch.encode(VERSION), &[], 0);
         let mut taken = 0;
         loop {

@@ -83,7 +83,7 @@ fn ranges_to_leave_out_are_in_order_and_apart() {
     let key = ShardKey { shuffle: 1, shard: 0, epoch: 0 };
     for ends in [&[(3, 3)][..], &[(5, 7), (1, 2)], &[(1, 3), (3, 5)]] {
         let without = ends.iter().map(|(start, end)| *start..*end).collect();
-        let fetch = Fetch { key, partitions: 0..1, maps: 0..9, credit: 1, without };
+        let fetch = Fetch { key, partitions: 0..1, maps: 0..9, credit: 1, without, ends: false };
         assert!(Fetch::decode(&fetch.encode(2), 2).is_err(), "{fetch:?}");
     }
 }
@@ -95,9 +95,9 @@ proptest! {
         let first = Push { chain: vec![], last: push.last.map(|last| Last::Whole(*last.fin())), ..push.clone() };
         prop_assert_eq!(Push::decode(&first.encode(1).expect("nothing new"), 1), Ok(first.clone()));
         let partitions = numbers[0].min(numbers[1])..numbers[1];
-        let fetch = Fetch { key: push.key, partitions, maps: 0..numbers[2], credit: 1 << 33, without: vec![3..5, 7..8] };
+        let fetch = Fetch { key: push.key, partitions, maps: 0..numbers[2], credit: 1 << 33, without: vec![3..5, 7..8], ends: true };
         prop_assert_eq!(Fetch::decode(&fetch.encode(2), 2), Ok(fetch.clone()));
-        prop_assert_eq!(Fetch::decode(&fetch.encode(1), 1), Ok(Fetch { without: vec![], ..fetch }));
+        prop_assert_eq!(Fetch::decode(&fetch.encode(1), 1), Ok(Fetch { without: vec![], ends: false, ..fetch }));
         let copy = Replicate { key: push.key, layout: push.layout, from: place(numbers[3]) };
         prop_assert_eq!(Replicate::decode(&copy.encode()), Ok(copy));
         let forget = Forget { key: push.key };

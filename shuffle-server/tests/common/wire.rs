@@ -212,7 +212,7 @@ impl Wire {
     /// blocks, none of which was checked but for its length.
     pub fn fetch(&mut self, shuffle: u32, partitions: Range<u32>, maps: Range<u32>) -> Result<Vec<Vec<u8>>, Error> {
         let id = self.stream_id();
-        let fetch = Fetch { key: shard(shuffle), partitions, maps, credit: 1, without: vec![] };
+        let fetch = Fetch { key: shard(shuffle), partitions, maps, credit: 1, without: vec![], ends: false };
         self.send(&message(Kind::Fetch, id, &fetch.encode(self.version)));
         let mut bytes = vec![];
         loop {

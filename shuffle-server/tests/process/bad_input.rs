@@ -306,7 +306,9 @@ fn a_cancelled_fetch_sends_no_more_and_its_number_is_free_again() {
     let mut wire = server.connect("app");
     let blocks: Vec<Vec<u8>> = (0..20).map(|seq| block(0, 0, 1, seq, seq == 19, &[seq as u8; 3000])).collect();
     wire.push_all(1, 0, 1, &blocks).expect("pushed");
-    let fetch = |credit| Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit, without: vec![] }.encode(VERSION);
+    let fetch = |credit| {
+        Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit, without: vec![], ends: false }.encode(VERSION)
+    };
     wire.send(&message(Kind::Fetch, 500, &fetch(1)));
     let first = wire.receive().expect("the first piece");
     assert_eq!((first.header.kind, first.body == blocks[0]), (Kind::Data, true));
@@ -323,7 +325,8 @@ fn too_many_streams_and_connections_are_told_so() {
     let server = Server::start(&["--set", "network.streams=2", "--set", "network.connections=2"]);
     let mut wire = server.connect("app");
     wire.push_all(1, 0, 1, &[block(0, 0, 1, 0, true, b"x")]).expect("pushed");
-    let fetch = Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit: 0, without: vec![] }.encode(VERSION);
+    let fetch =
+        Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit: 0, without: vec![], ends: false }.encode(VERSION);
     for stream in 1..=3 {
         wire.send(&message(Kind::Fetch, stream, &fetch));
     }

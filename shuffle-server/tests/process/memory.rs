@@ -72,8 +72,14 @@ fn readers_that_do_not_read_hold_up_neither_writers_nor_other_readers() {
         .map(|_| {
             let mut wire = server.connect_with(&token);
             for stream in 100..104u64 {
-                let fetch =
-                    Fetch { key: shard(1), partitions: 0..PARTITIONS, maps: 0..1, credit: u64::MAX, without: vec![] };
+                let fetch = Fetch {
+                    key: shard(1),
+                    partitions: 0..PARTITIONS,
+                    maps: 0..1,
+                    credit: u64::MAX,
+                    without: vec![],
+                    ends: false,
+                };
                 wire.send(&message(Kind::Fetch, stream, &fetch.encode(VERSION)));
             }
             wire

@@ -133,7 +133,7 @@ fn a_stop_answers_the_requests_that_are_open() {
     let mut wire = server.connect("app");
     let blocks = [block(0, 0, 1, 0, true, b"x")];
     wire.push_all(1, 0, 1, &blocks).expect("pushed");
-    let fetch = Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit: 0, without: vec![] };
+    let fetch = Fetch { key: shard(1), partitions: 0..1, maps: 0..1, credit: 0, without: vec![], ends: false };
     wire.send(&message(Kind::Fetch, 5, &fetch.encode(VERSION)));
     eventually("the fetch is open", || server.admin("/metrics").1.contains("overhand_fetch_streams 1"));
     assert!(server.stop().success());

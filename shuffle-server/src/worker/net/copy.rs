@@ -75,7 +75,8 @@ impl Copier {
         let Session { mut input, output, version, .. } =
             dial(from, Identity::Any, &token, self.silence).await.map_err(said_by_source)?;
         let partitions = layout.range(key.shard);
-        let fetch = Fetch { key: *key, partitions, maps: 0..u32::MAX, credit: WINDOW, without: vec![] };
+        let (maps, credit) = (0..u32::MAX, WINDOW);
+        let fetch = Fetch { key: *key, partitions, maps, credit, without: vec![], ends: true };
         output.send(&message(Kind::Fetch, STREAM, &fetch.encode(version))).await.map_err(lost)?;
         let mut taken = 0;
         loop {

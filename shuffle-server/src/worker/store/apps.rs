@@ -1,7 +1,7 @@
 //! Applications, their shuffles, and the shuffles' shards.
 
 use std::{
-    collections::{BTreeMap, btree_map},
+    collections::{BTreeMap, BTreeSet, btree_map},
     mem,
     path::PathBuf,
     sync::{
@@ -14,7 +14,7 @@ use overhand_common::{
     Error, ErrorKind, Result,
     ids::{AppId, Layout, ShardKey},
 };
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::{
     shard::{Shard, removed},
@@ -65,6 +65,8 @@ pub struct Shuffle {
     newer_from: AtomicU64,
     /// `None` when it was removed.
     shards: RwLock<Option<Shards>>,
+    /// The shards' epochs that take no new data. Locked after `shards`.
+    ended: Mutex<BTreeSet<(u32, u32)>>,
 }
 
 impl Apps {
@@ -176,7 +178,19 @@ impl Apps {
         let found = self.apps.read().get(app)?.clone();
         let state = found.state.read();
         let Entry::Live(shuffle) = state.shuffles.get(&key.shuffle)? else { return None };
-        shuffle.shards.write().as_mut()?.remove(&(key.shard, key.epoch))
+        let mut shards = shuffle.shards.write();
+        shuffle.ended.lock().insert((key.shard, key.epoch));
+        shards.as_mut()?.remove(&(key.shard, key.epoch))
+    }
+
+    /// Ends a shard's epoch, if its shuffle is here: new data is refused, also if there was none yet.
+    pub fn end(&self, app: &AppId, key: &ShardKey) {
+        let Some(found) = self.apps.read().get(app).cloned() else { return };
+        if let Some(Entry::Live(shuffle)) = found.state.read().shuffles.get(&key.shuffle) {
+            let shards = shuffle.shards.write();
+            shuffle.ended.lock().insert((key.shard, key.epoch));
+            shards.iter().filter_map(|shards| shards.get(&(key.shard, key.epoch))).for_each(|shard| shard.end());
+        }
     }
 
     /// What each application has here.
@@ -276,6 +290,7 @@ impl Shuffle {
             indexed: Arc::new(AtomicBool::new(false)),
             newer_from: AtomicU64::new(0),
             shards: RwLock::new(Some(Shards::new())),
+            ended: Mutex::default(),
         }
     }
 
@@ -290,6 +305,9 @@ impl Shuffle {
             btree_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
             btree_map::Entry::Vacant(entry) => {
                 let new = Shard::new(app.clone(), *key, self.layout, self.indexed.clone());
+                if self.ended.lock().contains(&at) {
+                    new.end();
+                }
                 Ok(entry.insert(Arc::new(new)).clone())
             }
         }

@@ -5,7 +5,10 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use overhand_common::{Error, ErrorKind, Result, ids::WorkerId};
+use overhand_common::{
+    Error, ErrorKind, Result,
+    ids::{ShardKey, WorkerId},
+};
 use parking_lot::RwLock;
 use tokio::sync::watch;
 
@@ -92,6 +95,11 @@ pub fn closed() -> Error {
 /// The error of a store that is being drained.
 pub fn draining() -> Error {
     Error::new(ErrorKind::Broken, "this worker is being drained and takes no new data")
+}
+
+/// The error for new data of an epoch that has ended.
+pub fn ended(key: &ShardKey) -> Error {
+    Error::new(ErrorKind::Broken, format!("{key} has ended, because it was copied: a newer epoch takes its new data"))
 }
 
 /// A blocking part of an async method that must have ended well or badly, not vanished. Without a runtime, as in a

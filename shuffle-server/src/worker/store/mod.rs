@@ -88,7 +88,11 @@ impl Store {
         if *self.core.closed.read() {
             return Err(closed());
         }
-        let tables = self.core.apps.shard(app, &fetch.key)?.tables(&fetch.partitions)?;
+        let found = self.core.apps.shard(app, &fetch.key);
+        if fetch.ends {
+            self.core.apps.end(app, &fetch.key);
+        }
+        let tables = found?.tables(&fetch.partitions)?;
         Ok(Cursor::new(self.core.clone(), fetch, tables))
     }
 

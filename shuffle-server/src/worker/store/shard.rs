@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use super::{
     attempts::Attempts,
+    core::ended,
     frame::{Checked, Frame, Mark},
     memtable::{Memtable, Sealed},
     stats::ShuffleStats,
@@ -51,6 +52,8 @@ pub struct Shard {
 
 #[derive(Default)]
 struct State {
+    /// Whether new data goes to a newer epoch: what is here was copied, or is a copy.
+    ended: bool,
     attempts: Attempts,
     memtable: Memtable,
     tables: Vec<Arc<Table>>,
@@ -110,14 +113,19 @@ impl Shard {
 
     /// Whether a frame is there already: looked up before its blocks are checked. Refuses one that can't be taken.
     pub fn has(&self, push: &Push) -> Result<bool> {
-        self.lock()?.attempts.has(push)
+        self.lock()?.has(push)
+    }
+
+    /// From now on refuses new data with `Broken`.
+    pub fn end(&self) {
+        self.state.lock().ended = true;
     }
 
     /// Takes a frame whose blocks were checked; false if it is there already. A FIN that does not match what is here
     /// drops the attempt. A memtable that holds `memtable_max` bytes or more of memory is sealed.
     pub fn take(&self, push: &Push, body: Arc<PooledBuf>, checked: Checked, memtable_max: u64) -> Result<bool> {
         let mut state = self.lock()?;
-        if state.attempts.has(push)? {
+        if state.has(push)? {
             return Ok(false);
         }
         let counted = state.attempts.count(push, &checked.sums);
@@ -143,7 +151,9 @@ impl Shard {
     pub fn adopt(&self, body: Arc<PooledBuf>, checked: Checked, memtable_max: u64) -> Result<()> {
         let mark = Arc::new(Mark::default());
         mark.commit();
-        self.add(&mut *self.lock()?, body, mark, checked, memtable_max);
+        let mut state = self.lock()?;
+        state.ended = true;
+        self.add(&mut state, body, mark, checked, memtable_max);
         Ok(())
     }
 
@@ -334,6 +344,14 @@ impl Shard {
 }
 
 impl State {
+    /// Whether a frame is there already; refuses one that can't be taken.
+    fn has(&self, push: &Push) -> Result<bool> {
+        match self.attempts.has(push)? {
+            false if self.ended => Err(ended(&push.key)),
+            has => Ok(has),
+        }
+    }
+
     fn seal(&mut self) {
         let sealed = Arc::new(self.memtable.seal());
         self.tables.push(Table::new(TableState::Memory(sealed)));

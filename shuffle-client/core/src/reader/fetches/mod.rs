@@ -286,6 +286,7 @@ impl Fetches {
             maps: lacking.maps,
             credit: window,
             without: lacking.without,
+            ends: false,
         };
         let link = self.client.fetch_link(&self.placement, members.place(ask.member));
         let stream = link.open(fetch, Asker { reader: self.inbox.sender(), id, patient: ask.again });

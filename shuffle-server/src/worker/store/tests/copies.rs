@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use overhand_common::{ErrorKind, Result, ids::Attempt};
+use overhand_common::{ErrorKind, Result, ids::Attempt, message::Fetch};
 
 use super::support::*;
 use crate::worker::store::{Durability, Settings, Store};
@@ -67,19 +67,20 @@ async fn a_damaged_copy_is_refused_and_nothing_of_it_kept() {
 }
 
 #[tokio::test]
-async fn a_copy_does_not_disturb_attempts_that_are_written() {
+async fn a_copy_does_not_disturb_attempts_that_were_under_way() {
     let dir = tempfile::tempdir().expect("dir");
     let store = open(settings(dir.path(), 16 << 20));
     let mut writer = Writer::new(0, 10);
     let frames = [writer.frame(&[(0, 0, 500)], false), writer.frame(&[(0, 1, 500)], true)];
     frames[0].to(&store).await.expect("taken");
     adopt(&store, &mixed()).await.expect("taken");
-    frames[1].to(&store).await.expect("it is the next");
+    assert_eq!(frames[1].to(&store).await.expect_err("the epoch has ended").kind(), ErrorKind::Broken);
+    writer.settle(1).to(&store).await.expect("what was taken before counts");
     let mut copied = Writer::new(1, 11);
     copied.frame(&[(0, 0, 500)], false);
     let unknown = copied.frame(&[(3, 1, 500)], true).to(&store).await;
     assert_eq!(unknown.expect_err("only its blocks are here").kind(), ErrorKind::Retry);
-    assert_eq!(read(&store, 0..16, 0..100).await.expect("readable").len(), 5);
+    assert_eq!(read(&store, 0..16, 0..100).await.expect("readable").len(), 4);
 }
 
 #[tokio::test]
@@ -143,4 +144,31 @@ async fn forgetting_what_never_came_is_no_error() {
     let store = open(settings(dir.path(), 16 << 20));
     store.forget(&app(), &KEY).await.expect("nothing to do");
     assert!(store.apps().is_empty());
+}
+
+#[tokio::test]
+async fn an_epoch_that_was_copied_takes_no_new_data_but_can_be_settled() {
+    let (dir, other) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
+    let (store, target) = (open(settings(dir.path(), 16 << 20)), open(settings(other.path(), 16 << 20)));
+    let mut under_way = Writer::new(0, 7);
+    let first = under_way.frame(&[(0, 0, 100)], false);
+    first.to(&store).await.expect("taken");
+    let ends = Fetch { ends: true, ..fetch(KEY, 0..u32::MAX, 0..u32::MAX) };
+    let mut copied = store.fetch(&app(), &ends).expect("there");
+    let bytes = bytes(&copied.next(1 << 20).await.expect("sound").expect("a block"));
+
+    let second = under_way.frame(&[(0, 1, 100)], false);
+    assert_eq!(second.to(&store).await.expect_err("ended").kind(), ErrorKind::Broken);
+    first.to(&store).await.expect("a repeat is acknowledged");
+    let stranger = Writer::new(1, 8).frame(&[(0, 0, 10)], true);
+    assert_eq!(stranger.to(&store).await.expect_err("ended").kind(), ErrorKind::Broken);
+    let settling = under_way.settle(1);
+    settling.to(&store).await.expect("what was taken before counts");
+
+    let mut body = target.reserve(&app(), bytes.len(), 1).await.expect("memory");
+    body.copy_from_slice(&bytes);
+    target.adopt(&app(), &KEY, layout(), body).await.expect("sound");
+    assert_eq!(stranger.to(&target).await.expect_err("a copy").kind(), ErrorKind::Broken);
+    store.forget(&app(), &KEY).await.expect("deleted");
+    assert_eq!(stranger.to(&store).await.expect_err("deleted, and stays so").kind(), ErrorKind::Broken);
 }

@@ -124,7 +124,7 @@ pub async fn write(store: &Store, map_index: u32, attempt: u64, blocks: &[(u32, 
 }
 
 pub fn fetch(key: ShardKey, partitions: Range<u32>, maps: Range<u32>) -> Fetch {
-    Fetch { key, partitions, maps, credit: 0, without: vec![] }
+    Fetch { key, partitions, maps, credit: 0, without: vec![], ends: false }
 }
 
 /// The bytes of a piece.
