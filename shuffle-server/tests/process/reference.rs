@@ -3,7 +3,8 @@
 use std::{fs, path::Path};
 
 fn assert_current(path: &str, generated: &str) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    // Tests run in their package's folder; where that was when they were built may be gone.
+    let path = Path::new("..").join(path);
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == generated, "{} is out of date: run `make docs`", path.display());
 }
