@@ -26,7 +26,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 sys.path.insert(0, str(ROOT / "benches"))
 
-import run
+import cases
+import records
+import session
 from harness import lines
 
 # The first rule that matches a function's name names the part.
@@ -175,12 +177,13 @@ def main():
     arguments = parser.parse_args()
     if not shutil.which("perf"):
         raise SystemExit("perf was not found: install it (linux-perf, linux-tools)")
-    case = run.Case(f"{arguments.job}-{arguments.partitions}", arguments.job, arguments.rows, arguments.partitions)
+    case = cases.Case(f"{arguments.job}-{arguments.partitions}", arguments.job, arguments.rows, arguments.partitions)
     (lines.CACHE / "bench").mkdir(parents=True, exist_ok=True)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="profile-", dir=lines.CACHE / "bench"))
 
     with contextlib.ExitStack() as stack:
-        application = run.Application(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch, [])
+        application = session.Application(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch,
+                                          conf=case.conf)
         stack.callback(application.stop)
         for _ in range(2):
             application.run(case, arguments.rows)
@@ -190,7 +193,7 @@ def main():
             print(f"run {turn}: wall {result['wall_s']:.2f} s, cpu {result['cpu_s']:.2f} s", flush=True)
         functions = sampler.stop()
 
-    about = run.machine()
+    about = records.machine()
     text = [f"# Where the time goes: {case.name}, {arguments.shuffle} shuffle, Spark {lines.LINES[arguments.spark].spark}", "",
             f"{arguments.rows:,} rows, {arguments.runs} runs after two to warm up; {about['cpu']}, {about['cores']} cores; "
             f"commit {about['commit']}, {about['date']}; `python3 benches/profile.py {' '.join(sys.argv[1:])}`.".replace(" `.", "`."), "",

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import time
-import urllib.request
 
 from . import disks, hosts, lines, server
 
@@ -82,14 +81,7 @@ class Node:
 
     def metrics(self):
         """Its metrics, summed over their labels."""
-        with urllib.request.urlopen(f"http://{self.host.address}:{ADMIN}/metrics", timeout=5) as answer:
-            sums = {}
-            for line in answer.read().decode().splitlines():
-                if line and not line.startswith("#"):
-                    series, value = line.rsplit(" ", 1)
-                    name = series.partition("{")[0]
-                    sums[name] = sums.get(name, 0.0) + float(value)
-            return sums
+        return server.metrics(f"{self.host.address}:{ADMIN}")
 
     def remove(self):
         """Ends it for good, whatever state it is in."""

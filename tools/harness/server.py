@@ -1,5 +1,6 @@
 """Processes of `overhand`: `overhand standalone`, or a cluster on this machine."""
 
+import collections
 import contextlib
 import json
 import pathlib
@@ -7,6 +8,7 @@ import secrets
 import select
 import subprocess
 import time
+import urllib.request
 
 from . import lines
 
@@ -41,6 +43,18 @@ def status(coordinator):
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, timeout=30).stdout)
 
 
+def metrics(admin):
+    """The metrics of the process whose admin port is at `admin` (host:port), summed over their labels."""
+    with urllib.request.urlopen(f"http://{admin}/metrics", timeout=5) as answer:
+        sums = {}
+        for line in answer.read().decode().splitlines():
+            if line and not line.startswith("#"):
+                series, value = line.rsplit(" ", 1)
+                name = series.partition("{")[0]
+                sums[name] = sums.get(name, 0.0) + float(value)
+        return sums
+
+
 class Server:
     """A running server on ports of its own choice; `coordinators` is what spark.overhand.coordinators takes."""
 
@@ -59,6 +73,10 @@ class Server:
     def status(self):
         """What `overhand status --json` says."""
         return status(self.coordinators)
+
+    def metrics(self):
+        """Its metrics, summed over their labels."""
+        return metrics(self.endpoints["admin"])
 
     def stop(self, within=60):
         """Ends the process as its owner would."""
@@ -98,6 +116,10 @@ class Cluster:
             if time.monotonic() > deadline:
                 raise SystemExit(f"not all of {workers} workers reported within {within} s")
             time.sleep(0.05)
+
+    def metrics(self):
+        """The metrics of all of them, summed up."""
+        return sum((collections.Counter(server.metrics()) for server in self.servers), collections.Counter())
 
     def stop(self, within=60):
         """Ends the processes as their owner would, workers first."""

@@ -2,17 +2,46 @@ package io.overhand.benches;
 
 import java.io.PrintStream;
 import org.apache.spark.SparkContext;
+import org.apache.spark.executor.TaskMetrics;
 import org.apache.spark.scheduler.SparkListener;
 import org.apache.spark.scheduler.SparkListenerStageSubmitted;
 import org.apache.spark.scheduler.SparkListenerTaskEnd;
 
-/** Follows Spark's events: prints how far each stage is, and adds up the bytes that its tasks wrote into shuffles. */
+/** Follows Spark's events: prints how far each stage is, and adds up what its tasks wrote into shuffles and spilled. */
 final class Progress extends SparkListener {
+  /**
+   * What tasks have done so far.
+   *
+   * @param mapTasks tasks that wrote into a shuffle
+   * @param shuffled bytes that they wrote
+   * @param spilledMemory bytes, as they were in memory, of what any task spilled
+   * @param spilledDisk bytes of the same on disk
+   */
+  record Totals(long mapTasks, long shuffled, long spilledMemory, long spilledDisk) {
+    static final Totals NONE = new Totals(0, 0, 0, 0);
+
+    Totals with(String taskType, TaskMetrics task) {
+      return new Totals(
+          mapTasks + (taskType.equals("ShuffleMapTask") ? 1 : 0),
+          shuffled + task.shuffleWriteMetrics().bytesWritten(),
+          spilledMemory + task.memoryBytesSpilled(),
+          spilledDisk + task.diskBytesSpilled());
+    }
+
+    Totals since(Totals earlier) {
+      return new Totals(
+          mapTasks - earlier.mapTasks,
+          shuffled - earlier.shuffled,
+          spilledMemory - earlier.spilledMemory,
+          spilledDisk - earlier.spilledDisk);
+    }
+  }
+
   private final PrintStream out;
   private int stage;
   private int tasks;
   private int done;
-  private long shuffleBytes;
+  private Totals totals = Totals.NONE;
 
   Progress(PrintStream out) {
     this.out = out;
@@ -28,7 +57,7 @@ final class Progress extends SparkListener {
   @Override
   public synchronized void onTaskEnd(SparkListenerTaskEnd event) {
     if (event.taskMetrics() != null) {
-      shuffleBytes += event.taskMetrics().shuffleWriteMetrics().bytesWritten();
+      totals = totals.with(event.taskType(), event.taskMetrics());
     }
     if (event.stageId() == stage && event.taskInfo().successful()) {
       done++;
@@ -36,15 +65,15 @@ final class Progress extends SparkListener {
     }
   }
 
-  /** The bytes written into shuffles so far. */
-  long shuffleBytes(SparkContext context) {
+  /** What all tasks that ended have done so far. */
+  Totals totals(SparkContext context) {
     try {
       context.listenerBus().waitUntilEmpty(60_000);
     } catch (java.util.concurrent.TimeoutException e) {
       throw new IllegalStateException("Spark's events did not arrive", e);
     }
     synchronized (this) {
-      return shuffleBytes;
+      return totals;
     }
   }
 }

@@ -133,14 +133,19 @@ final class TeraFile {
 
   /** Counts, checks and sums up a file. */
   static Summary validate(String file) {
+    return summary(read(file));
+  }
+
+  /** Counts, checks and sums up records in the order in which they come. */
+  static Summary summary(Iterator<byte[]> all) {
     CRC32 crc = new CRC32();
     long records = 0;
     long checksum = 0;
     boolean sorted = true;
     byte[] first = null;
     byte[] last = null;
-    for (Iterator<byte[]> reader = read(file); reader.hasNext(); records++) {
-      byte[] record = reader.next();
+    for (; all.hasNext(); records++) {
+      byte[] record = all.next();
       checksum += TeraRecord.checksum(record, 0, crc);
       sorted &= last == null || Arrays.compareUnsigned(last, 0, TeraRecord.KEY, record, 0, TeraRecord.KEY) <= 0;
       first = first == null ? record : first;

@@ -45,7 +45,7 @@ final class TeraRecord {
   }
 
   /** The number at `index` of a splitmix64 sequence. */
-  private static long random(long index) {
+  static long random(long index) {
     long z = (index + 1) * 0x9E3779B97F4A7C15L;
     z = (z ^ (z >>> 30)) * 0xBF58476D1CE4E5B9L;
     z = (z ^ (z >>> 27)) * 0x94D049BB133111EBL;

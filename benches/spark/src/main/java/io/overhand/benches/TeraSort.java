@@ -59,7 +59,7 @@ public final class TeraSort {
               .put("records", summary.records())
               .put("checksum", Long.toHexString(summary.checksum()))
               .put("sorted", summary.sorted())
-              .put("shuffle_bytes", progress.shuffleBytes(spark.sparkContext())));
+              .put("shuffle_bytes", progress.totals(spark.sparkContext()).shuffled()));
     }
   }
 
@@ -111,7 +111,8 @@ public final class TeraSort {
     return write(sorted.map(record -> joined(record._1, record._2)), to);
   }
 
-  private static byte[] joined(byte[] key, byte[] value) {
+  /** A whole record again. */
+  static byte[] joined(byte[] key, byte[] value) {
     byte[] record = Arrays.copyOf(key, TeraRecord.LENGTH);
     System.arraycopy(value, 0, record, TeraRecord.KEY, value.length);
     return record;
@@ -127,7 +128,8 @@ public final class TeraSort {
     return new TeraFile.Summary(records, 0, false, null, null);
   }
 
-  private static final class Unsigned implements Comparator<byte[]>, Serializable {
+  /** The order of keys. */
+  static final class Unsigned implements Comparator<byte[]>, Serializable {
     @Override
     public int compare(byte[] left, byte[] right) {
       return Arrays.compareUnsigned(left, right);
