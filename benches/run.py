@@ -63,17 +63,16 @@ def setting(text):
 
 def sides(given, case):
     """The two applications that take turns: by name, what session.Application takes."""
-    both = case.conf | dict(given.conf)
-    own, other = case.own | dict(given.own_conf), dict(given.other_conf)
+    both, own, other = case.conf | dict(given.conf), dict(given.own_conf), dict(given.other_conf)
     if given.replicas:
-        both |= case.ours
-        return {f"replicas-{count}": dict(manager="overhand", workers=2, conf=both | more | {
-            "spark.overhand.replicas": count}) for count, more in ((1, dict(given.own_conf)), (2, other))}
+        one, two = ({"spark.overhand.replicas": count} for count in (1, 2))
+        return {"replicas-1": dict(manager="overhand", workers=2, conf=both | case.ours | one | own),
+                "replicas-2": dict(manager="overhand", workers=2, conf=both | case.ours | two | other)}
     if given.against == "sort":
-        return {"sort": dict(manager="sort", conf=both | own),
-                "sort-again": dict(manager="sort", conf=both | case.own | other)}
-    return {"sort": dict(manager="sort", conf=both | own),
-            "overhand": dict(manager="overhand", conf=both | case.ours | other)}
+        second = {"sort-again": dict(manager="sort", conf=both | case.own | other)}
+    else:
+        second = {"overhand": dict(manager="overhand", conf=both | case.ours | other)}
+    return {"sort": dict(manager="sort", conf=both | case.own | own)} | second
 
 
 def destination(given):

@@ -12,7 +12,7 @@ final class Words {
   private static final int SHORTEST = 1000;
 
   private static final int LONGEST = 10_000;
-  private static final int VOCABULARY = 20_000;
+  private static final int VOCABULARY = 10_000;
   private static final String LETTERS = "etaoinshrdlucmfwygpbvkxjqz";
   private static final byte[] TEXT = text(16 << 20);
 
