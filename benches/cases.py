@@ -1,8 +1,8 @@
-"""The workloads: what each runs, with which settings of Spark, and the ratios to Spark's own shuffle that are asked for."""
+"""The workloads: what each runs, with which settings of Spark, and what ratios to Spark's own shuffle are asked for."""
 
 import dataclasses
 
-# Spark's defaults, but for what would change the plan by the data's size: the same plan on both sides, whatever shuffles.
+# Spark's defaults, but for what would change the plan by the size of the data.
 PLAIN = {
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.autoBroadcastJoinThreshold": "-1",

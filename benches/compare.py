@@ -5,9 +5,9 @@
 
 What counts is the ratio to the other side, which was measured in turn on the same machine: CPU and wall seconds of the
 second side over those of the first, medians. The runs of a turn are a pair; from how far the pairs' ratios lie apart
-follows how far their median may be from the true one (its standard error: 1.2533 * 1.4826 * the median deviation /
-the root of the number of pairs). A job got worse if its ratio grew by more than two such errors, of both files together,
-and by more than 5 %, since few runs may lie close together by chance.
+follows how far their median may be from the true one: its standard error, 1.2533 * 1.4826 * the median deviation / the
+root of the number of pairs. A job got worse if its ratio grew by more than two such errors, of both files together, and
+by more than 5 %, since few runs may lie close together by chance.
 """
 
 import argparse

@@ -25,16 +25,15 @@ class Row:
         return [*over, spilled[1] > 0 and spilled[1] >= spilled[0]]
 
 
-def rows(runs):
-    """The rows of the table; after TPC-H's queries their sum."""
-    out = []
+def rows(runs, other):
+    """The rows of the table; after TPC-H's queries their sum. Only of Overhand anything is asked."""
+    out, asked = [], {case.name: (case.asked_cpu, case.asked_wall) for case in cases.CASES if other == "overhand"}
     for name, sides in by_case(runs).items():
-        case = cases.BY_NAME.get(name)
-        out.append(Row(name, *map(medians, sides), (case.asked_cpu, case.asked_wall) if case else (None, None)))
+        out.append(Row(name, *map(medians, sides), asked.get(name, (None, None))))
     queries = [row for row in out if row.name in cases.QUERIES]
     if len(queries) == len(cases.QUERIES):
         total = Row(cases.TPCH, total_of(row.own for row in queries), total_of(row.ours for row in queries),
-                    cases.TPCH_ASKED)
+                    cases.TPCH_ASKED if asked else (None, None))
         out.insert(out.index(queries[-1]) + 1, total)
     return out
 
@@ -65,17 +64,19 @@ def table(rows, other):
             bold(both(row, "spilled_disk_bytes", 1e6), spilled),
         ]
         out.append("| " + " | ".join(cells) + " |")
-    return "\n".join(out) + f"\n\n{verdict(rows)}\n"
+    return "\n".join(out) + "\n" + verdict(rows)
 
 
 def verdict(rows):
-    """How many of the figures that are asked for were reached, and by which jobs not."""
+    """How many of the figures that are asked for were reached, and by which jobs not; empty where nothing is asked."""
     asked = sum(limit is not None for row in rows for limit in row.asked)
+    if not asked:
+        return ""
     missed = sum(sum(row.missed()[:2]) for row in rows)
     names = [row.name for row in rows if any(row.missed())]
-    return (f"{asked - missed} of {asked} ratios are as asked; in bold is what misses: a ratio that is too high, bytes "
-            "spilled where Spark's own shuffle spills as many or fewer."
-            + (f" Jobs that miss: {', '.join(names)}." if names else ""))
+    return (f"\n{asked - missed} of {asked} ratios are as asked. In bold is what misses: a ratio that is too high, bytes "
+            "spilled where Spark's own shuffle spills as many or fewer.\n"
+            + (f"Jobs that miss: {', '.join(names)}.\n" if names else ""))
 
 
 def bold(text, whether):
@@ -131,14 +132,15 @@ def heading(runs, processes):
     machines = dict.fromkeys(f"{run['cpu']}, {run['cores']} cores, {run['memory_gb']} GB, Linux {run['kernel']}."
                              for run in runs)
     calls = dict.fromkeys(f"- commit {run['commit']}, {run['date']}: `{run['command']}`" for run in runs)
-    return "\n".join([f"# {', '.join(spark)}, medians of {most if least == most else f'{least} to {most}'} runs in turn",
+    count = f"{most} run" + "s" * (most > 1) if least == most else f"{least} to {most} runs"
+    return "\n".join([f"# {', '.join(spark)}, medians of {count} in turn",
                       "", *machines, f"CPU seconds are those of all processes: driver, two executors of one core, {processes}.",
                       "", *calls, "", ""])
 
 
 def paired(runs, name, other):
     """The pages of a comparison with Spark's own shuffle, by the ending of the file."""
-    found = rows(runs)
+    found = rows(runs, other)
     bars = [(row.name, *row.ratios()) for row in found if row.name not in cases.QUERIES]
     title = f"{other} against Spark's own shuffle, Spark {runs[0]['spark']}"
     picture = f"\n![ratios]({name}.svg)\n" if bars else ""

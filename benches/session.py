@@ -69,7 +69,7 @@ class Application:
 
 def measure(case, applications, runs, scale, record):
     """Warms up, then takes turns; `record` is given each run of each application. The rows must be the same."""
-    rows = max(10_000, int(case.rows * scale)) if case.rows else 0
+    rows = max(1000, int(case.rows * scale)) if case.rows else 0
     argument = tpch.query(scale, case.query) if case.query else ""
     checks = set()
     for turn in range(runs + 1):
