@@ -74,8 +74,8 @@ def verdict(rows):
         return ""
     missed = sum(sum(row.missed()[:2]) for row in rows)
     names = [row.name for row in rows if any(row.missed())]
-    return (f"\n{asked - missed} of {asked} ratios are as asked. In bold is what misses: a ratio that is too high, bytes "
-            "spilled where Spark's own shuffle spills as many or fewer.\n"
+    return (f"\n{asked - missed} of {asked} ratios are as asked. In bold is what misses: a ratio that is too high, "
+            "bytes spilled where Spark's own shuffle spills as many or fewer.\n"
             + (f"Jobs that miss: {', '.join(names)}.\n" if names else ""))
 
 
@@ -93,8 +93,8 @@ def messages_table(rows, other):
     counted = [row for row in rows if "frames" in row.ours]
     if not counted:
         return ""
-    out = [f"\nMessages to the workers, {other}, medians per job. A commit is the last frame of a map task on a shard, and "
-           "carries data too where there is any left.\n",
+    out = [f"\nMessages to the workers, {other}, medians per job. A commit is the last frame of a map task on a shard, "
+           "and carries data too where there is any left.\n",
            "| job | map tasks | commits | frames | fetches | new connections |", "|---|---|---|---|---|---|"]
     for row in counted:
         figures = [row.ours[key] for key in ("map_tasks", "commits", "frames", "fetches", "connections")]
@@ -134,7 +134,8 @@ def heading(runs, processes):
     calls = dict.fromkeys(f"- commit {run['commit']}, {run['date']}: `{run['command']}`" for run in runs)
     count = f"{most} run" + "s" * (most > 1) if least == most else f"{least} to {most} runs"
     return "\n".join([f"# {', '.join(spark)}, medians of {count} in turn",
-                      "", *machines, f"CPU seconds are those of all processes: driver, two executors of one core, {processes}.",
+                      "", *machines,
+                      f"CPU seconds are those of all processes: driver, two executors of one core, {processes}.",
                       "", *calls, "", ""])
 
 

@@ -68,12 +68,13 @@ class Application:
 
 
 def measure(case, applications, runs, scale, record):
-    """Warms up, then takes turns; `record` is given each run of each application. The rows must be the same."""
+    """Warms up, then takes turns, in which the other one is first every time; `record` is given each run of each
+    application. The rows must be the same."""
     rows = max(1000, int(case.rows * scale)) if case.rows else 0
     argument = tpch.query(scale, case.query) if case.query else ""
     checks = set()
     for turn in range(runs + 1):
-        for application in applications:
+        for application in applications if turn % 2 else reversed(applications):
             result = application.run(case, rows, argument)
             checks.add((result["rows"], result["check"]))
             label = "warm-up" if turn == 0 else f"run {turn}"

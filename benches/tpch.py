@@ -13,7 +13,7 @@ DUCKDB = "0.10.3"
 
 
 def folder(scale):
-    """The folder with a Parquet file for each table and a file qNN.sql for each query, at a scale factor (1 is 1 GB)."""
+    """The folder with a Parquet file for each table and a file qNN.sql for each query; scale 1 is a GB of rows."""
     made = lines.CACHE / "bench" / f"tpch-sf{scale:g}"
     if not made.exists():
         print(f"making TPC-H's tables at scale {scale:g} in {made}", flush=True)
@@ -37,7 +37,7 @@ def _python():
     python = home / "bin/python"
     if not (home / "installed").exists():
         venv.create(home, clear=True, with_pip=True)
-        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "--only-binary", ":all:", f"duckdb=={DUCKDB}"])
+        done = subprocess.run([python, "-m", "pip", "install", "--quiet", "--only-binary=:all:", f"duckdb=={DUCKDB}"])
         if done.returncode != 0:
             raise SystemExit(f"DuckDB {DUCKDB} could not be installed: it has wheels for Python 3.7 to 3.12, this is "
                              f"{sys.version.split()[0]}")
