@@ -7,7 +7,7 @@
   python3 benches/run.py --replicas                       what two replicas cost, against one
 
 Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then in
-turn. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU seconds of all
+turn, in both orders. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU seconds of all
 processes (driver, executors, shuffle server), the peak of their resident memory, and the bytes that tasks spilled. The
 rows that come out are counted and summed up, and must be the same.
 Writes benches/results/spark-LINE.{jsonl,md,svg}, where jobs that are not run keep their results.
@@ -41,6 +41,7 @@ def arguments():
     parser.add_argument("--spark", choices=lines.LINES, default="3.5")
     parser.add_argument("--only", default="", help="only the jobs whose names contain one of these")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--warm-ups", type=int, default=1, help="runs before these, which are not counted")
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
     parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
                         help="what is compared with Spark's own")
@@ -108,7 +109,7 @@ def main():
                                                         server_flags=given.server_flag, **how))
                 stack.callback(applications[-1].stop)
             for case in group:
-                session.measure(case, applications, given.runs, given.scale,
+                session.measure(case, applications, given.warm_ups, given.runs, given.scale,
                                 lambda run: results.add(dict(about, spark=line.spark, scala=line.scala, **run)))
         shutil.rmtree(scratch / str(number), ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)

@@ -67,17 +67,17 @@ class Application:
                 self.server.stop()
 
 
-def measure(case, applications, runs, scale, record):
+def measure(case, applications, warm_ups, runs, scale, record):
     """Warms up, then takes turns, in which the other one is first every time; `record` is given each run of each
     application. The rows must be the same."""
     rows = max(1000, int(case.rows * scale)) if case.rows else 0
     argument = tpch.query(scale, case.query) if case.query else ""
     checks = set()
-    for turn in range(runs + 1):
+    for turn in range(1 - warm_ups, runs + 1):
         for application in applications if turn % 2 else reversed(applications):
             result = application.run(case, rows, argument)
             checks.add((result["rows"], result["check"]))
-            label = "warm-up" if turn == 0 else f"run {turn}"
+            label = f"run {turn}" if turn > 0 else "warm-up"
             print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
                   f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows"
                   + messages(result), flush=True)
