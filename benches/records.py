@@ -1,4 +1,5 @@
-"""The results: JSON lines, one for each run of a job on one side, with machine, commit and command."""
+"""The results: JSON lines, one for each run of a job on one side, with machine, commit, command and
+settings."""
 
 import collections
 import datetime

@@ -7,9 +7,9 @@
   python3 benches/run.py --replicas                       what two replicas cost, against one
 
 Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then in
-turn, in both orders. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU seconds of all
-processes (driver, executors, shuffle server), the peak of their resident memory, and the bytes that tasks spilled. The
-rows that come out are counted and summed up, and must be the same.
+turn, in both orders. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU seconds
+of all processes (driver, executors, shuffle server), the peak of their resident memory, and the bytes that tasks spilled.
+The rows that come out are counted and summed up, and must be the same.
 Writes benches/results/spark-LINE.{jsonl,md,svg}, where jobs that are not run keep their results.
 
 With --replicas both applications go through Overhand, each with a coordinator and two workers of its own, one with
@@ -103,14 +103,15 @@ def main():
 
     for number, group in enumerate(cases.groups(chosen)):
         with contextlib.ExitStack() as stack:
-            applications = []
-            for name, how in sides(given, group[0]).items():
+            applications, settings = [], sides(given, group[0])
+            for name, how in settings.items():
                 applications.append(session.Application(name, line, scratch=scratch / str(number),
                                                         server_flags=given.server_flag, **how))
                 stack.callback(applications[-1].stop)
             for case in group:
                 session.measure(case, applications, given.warm_ups, given.runs, given.scale,
-                                lambda run: results.add(dict(about, spark=line.spark, scala=line.scala, **run)))
+                                lambda run: results.add(dict(about, spark=line.spark, scala=line.scala,
+                                                             conf=settings[run["shuffle"]]["conf"], **run)))
         shutil.rmtree(scratch / str(number), ignore_errors=True)
     shutil.rmtree(scratch, ignore_errors=True)
 
