@@ -25,10 +25,15 @@ class Row:
         return [*over, spilled[1] > 0 and spilled[1] >= spilled[0]]
 
 
+def complete(runs):
+    """The runs by case and side, without cases that were broken off before both sides had one."""
+    return {name: sides for name, sides in by_case(runs).items() if len(sides) == 2}
+
+
 def rows(runs, other):
     """The rows of the table; after TPC-H's queries their sum. Only of Overhand anything is asked."""
     out, asked = [], {case.name: (case.asked_cpu, case.asked_wall) for case in cases.CASES if other == "overhand"}
-    for name, sides in by_case(runs).items():
+    for name, sides in complete(runs).items():
         out.append(Row(name, *map(medians, sides), asked.get(name, (None, None))))
     queries = [row for row in out if row.name in cases.QUERIES]
     if len(queries) == len(cases.QUERIES):
@@ -107,7 +112,7 @@ def replicas_table(runs):
     out = ["| job | 1 replica: CPU s (Spark + servers) / wall s | 2 replicas: CPU s (Spark + servers) / wall s "
            f"| whole job CPU ratio 2/1 (asked ≤ {ASKED_OF_REPLICAS}) | servers' CPU ratio | ratio wall |",
            "|---|---|---|---|---|---|"]
-    for name, sides in by_case(runs).items():
+    for name, sides in complete(runs).items():
         one, two = map(medians, sides)
         cells = [name]
         for side in (one, two):
