@@ -130,7 +130,8 @@ class Sampler:
         functions = collections.defaultdict(collections.Counter)
         for text in script.splitlines():
             match = re.match(r"\s*(.*?)\s+(\d+)\s+([0-9a-f]+) (.*?) \(([^()]*)(?: \(deleted\))?\)$", text)
-            if not match or COMPILERS.match(match[1]):
+            # Perf follows what the JVMs start, too: a process that only lived for a moment has no role.
+            if not match or COMPILERS.match(match[1]) or int(match[2]) not in self.roles:
                 continue
             pid, name, file = int(match[2]), match[4], match[5]
             if name == "[unknown]":
