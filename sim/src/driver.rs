@@ -12,6 +12,7 @@ use overhand_common::{
     ErrorKind,
     message::{Forget, Kind, RemoveShuffle, Replicate},
 };
+use overhand_server::worker::store::Usage;
 use uuid::Uuid;
 
 use crate::{
@@ -66,17 +67,19 @@ impl Driver {
     }
 
     /// A worker reports.
-    pub fn hear(&self, place: Place, draining: bool, usage: (u64, u64)) {
+    pub fn hear(&self, place: Place, draining: bool, usage: Usage) {
         let host = place.address.split(':').next().unwrap_or_default().to_owned();
         let seen = Seen {
             place,
             host,
             zone: String::new(),
             tags: vec![],
-            memory_used: usage.0,
-            memory_budget: usage.1,
+            memory_used: usage.memory_used,
+            memory_budget: usage.memory_budget,
             disk_free: 1 << 40,
             draining,
+            disks_lost: usage.disks_lost,
+            held: 0,
         };
         self.0.heard.borrow_mut().insert(seen.id(), (seen, self.0.sim.now()));
     }

@@ -158,9 +158,7 @@ impl World {
         self.0.sim.spawn(host, async move {
             loop {
                 if !net.is_cut(host, DRIVER) {
-                    let usage = worker.store().usage();
-                    let draining = worker.store().is_draining();
-                    driver.hear(worker.place(), draining, (usage.memory_used, usage.memory_budget));
+                    driver.hear(worker.place(), worker.store().is_draining(), worker.store().usage());
                 }
                 sim.sleep(Duration::from_secs(1)).await;
             }

@@ -14,6 +14,7 @@ pub struct Metrics {
     workers_draining: Gauge,
     applications: Gauge,
     under_replicated_epochs: Gauge,
+    under_replicated_bytes: Gauge,
     expired: Counter,
     returned: Counter,
     ended: Counter,
@@ -65,6 +66,11 @@ impl Metrics {
                 "overhand_coordinator_under_replicated_epochs",
                 Unit::Count,
                 "Epochs of shards that fewer workers hold than should, as the drivers of all applications say",
+            ),
+            under_replicated_bytes: gauge(
+                "overhand_coordinator_under_replicated_bytes",
+                Unit::Bytes,
+                "What these epochs have, as if each worker's epochs were equally large",
             ),
             expired: counter("overhand_coordinator_applications_expired_total", "Leases that expired here"),
             returned: counter(
@@ -126,12 +132,15 @@ impl Metrics {
         self.workers_draining.set(count(&|silent, draining| !silent && draining));
         self.workers_alive.set(count(&|silent, draining| !silent && !draining));
         let live = state.applications(now).into_iter().filter(|known| matches!(known.phase, Phase::Live(_)));
-        let (mut applications, mut epochs) = (0u64, 0u64);
+        let (mut applications, mut epochs, mut bytes) = (0u64, 0u64, 0u64);
         for known in live {
             applications += 1;
-            epochs = epochs.saturating_add(known.wellbeing.map_or(0, |wellbeing| wellbeing.under_replicated_epochs));
+            let wellbeing = known.wellbeing.unwrap_or_default();
+            epochs = epochs.saturating_add(wellbeing.under_replicated_epochs);
+            bytes = bytes.saturating_add(wellbeing.under_replicated_bytes);
         }
         self.applications.set(applications as f64);
         self.under_replicated_epochs.set(epochs as f64);
+        self.under_replicated_bytes.set(bytes as f64);
     }
 }

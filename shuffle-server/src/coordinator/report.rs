@@ -33,6 +33,8 @@ pub struct Report {
     pub disk_used: u64,
     /// Takes no new data, by order.
     pub draining: bool,
+    /// How often it lost a data folder since it started.
+    pub disks_lost: u64,
 }
 
 /// What a worker says about the applications.
@@ -73,6 +75,7 @@ impl Report {
             disk_free: info.disk_free,
             disk_used: info.disk_used,
             draining: info.draining,
+            disks_lost: info.disks_lost,
         })
     }
 
@@ -91,6 +94,8 @@ impl Report {
             disk_free: self.disk_free,
             disk_used: self.disk_used,
             draining: self.draining,
+            disks_lost: self.disks_lost,
+            held: 0,
         }
     }
 }

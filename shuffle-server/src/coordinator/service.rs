@@ -129,7 +129,7 @@ impl Service {
                 token,
                 token_lifetime_ms: millis(self.access.token_lifetime),
                 lease_ms: millis(state.rules().lease),
-                workers: state.workers(now).into_iter().map(Report::encode).collect(),
+                workers: state.workers(&app, now),
                 replicas: self.cluster.replicas,
                 over_quota: self.over_quota(state, &request.tenant),
             })
@@ -143,7 +143,7 @@ impl Service {
             state.keep_alive(&app, &tenant, wellbeing, now)?;
             Ok(proto::KeepAliveResponse {
                 lease_ms: millis(state.rules().lease),
-                workers: state.workers(now).into_iter().map(Report::encode).collect(),
+                workers: state.workers(&app, now),
                 replicas: self.cluster.replicas,
                 over_quota: self.over_quota(state, &tenant),
             })

@@ -8,6 +8,7 @@ use std::{
 };
 
 use overhand_common::{Error, ErrorKind, Result, ids::AppId};
+use overhand_proto::v1::WorkerInfo;
 use uuid::Uuid;
 
 use super::{Event, Holdings, Quotas, Report, Wellbeing};
@@ -161,11 +162,16 @@ impl State {
         leaving
     }
 
-    /// The workers that are alive; those that drain or whose disks are full are among them and say so.
-    pub fn workers(&self, now: Instant) -> Vec<Report> {
+    /// The workers that are alive, for the driver of `app`; those that drain or whose disks are full are among them and
+    /// say so.
+    pub fn workers(&self, app: &AppId, now: Instant) -> Vec<WorkerInfo> {
         let timeout = self.rules.worker_timeout;
         let alive = self.workers.values().filter(|worker| now.duration_since(worker.reported) <= timeout);
-        alive.map(|worker| worker.report.clone()).collect()
+        let tell = |worker: &Worker| {
+            let held = worker.holdings.usage.get(app).map_or(0, |held| held.bytes);
+            WorkerInfo { held, ..worker.report.clone().encode() }
+        };
+        alive.map(tell).collect()
     }
 
     /// Every worker that reported lately, also those that are silent now.

@@ -6,7 +6,7 @@ use overhand_proto::v1::ApplicationHealth;
 const LOSSES: usize = 8;
 const LOSS_LEN: usize = 400;
 
-/// An application's word about its data. All but the under-replicated epochs are counts since it was registered.
+/// An application's word about its data. All but what is under-replicated are counts since it was registered.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wellbeing {
     /// Chains that lost a member while they took data.
@@ -15,6 +15,8 @@ pub struct Wellbeing {
     pub epochs_opened: u64,
     /// Epochs of shards that fewer workers hold than should, now.
     pub under_replicated_epochs: u64,
+    /// About how many bytes these have.
+    pub under_replicated_bytes: u64,
     /// Epochs of shards that were copied to another worker.
     pub copies_made: u64,
     /// Map outputs that no worker holds any more.
@@ -32,6 +34,7 @@ impl Wellbeing {
             chains_broken: message.chains_broken,
             epochs_opened: message.epochs_opened,
             under_replicated_epochs: message.under_replicated_epochs,
+            under_replicated_bytes: message.under_replicated_bytes,
             copies_made: message.copies_made,
             lost_map_outputs: message.lost_map_outputs,
             losses: message.losses.into_iter().skip(skipped).map(shortened).collect(),
@@ -44,6 +47,7 @@ impl Wellbeing {
             chains_broken: self.chains_broken,
             epochs_opened: self.epochs_opened,
             under_replicated_epochs: self.under_replicated_epochs,
+            under_replicated_bytes: self.under_replicated_bytes,
             copies_made: self.copies_made,
             lost_map_outputs: self.lost_map_outputs,
             losses: self.losses,

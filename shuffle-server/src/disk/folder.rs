@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -16,6 +16,10 @@ use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 
 use super::{Medium, Space, Task, Watch, segments_dir, threads::Threads};
+
+/// So many rounds of probes a folder may be out in a row before it is taken for lost: 30 s, unless the probes' interval is
+/// another.
+const LOST_AFTER: u32 = 6;
 
 /// Whether a folder takes data.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,9 @@ pub struct Folder {
     threads: Threads,
     /// Jobs that hang.
     stuck: AtomicUsize,
+    /// Rounds of probes in a row that found it failed.
+    failed_rounds: AtomicU32,
+    losses: AtomicU64,
 }
 
 impl Folder {
@@ -113,6 +120,8 @@ impl Folder {
             next_number: AtomicU64::new(0),
             threads: Threads::default(),
             stuck: AtomicUsize::new(0),
+            failed_rounds: AtomicU32::new(0),
+            losses: AtomicU64::new(0),
         };
         folder.try_write().map_err(|error| match error.kind() {
             io::ErrorKind::StorageFull => wrong("is full", "free some space"),
@@ -275,6 +284,23 @@ impl Folder {
         let tried = if proven { Ok(()) } else { self.try_write() };
         self.judge(before, tried.and_then(|()| self.space()));
         self.be_less_sure();
+    }
+
+    /// Takes note that a round of probes has ended. One that has failed or hung for [`LOST_AFTER`] rounds in a row, and
+    /// holds something, is taken for lost: others are to make up for what it holds, though it may come back.
+    pub fn tally(&self) {
+        if matches!(self.health(), Health::Ok | Health::Full) {
+            self.failed_rounds.store(0, Ordering::Release);
+        } else if self.failed_rounds.fetch_add(1, Ordering::AcqRel) + 1 == LOST_AFTER && self.used() > 0 {
+            self.losses.fetch_add(1, Ordering::AcqRel);
+            let path = self.path.display();
+            tracing::error!(folder = %path, bytes = self.used(), "data folder taken for lost: what it holds is copied again");
+        }
+    }
+
+    /// How often it was taken for lost.
+    pub fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Acquire)
     }
 
     /// Looks at the free space only.

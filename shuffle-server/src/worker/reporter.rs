@@ -203,6 +203,7 @@ impl Reports {
             disk_free: usage.disk_free,
             disk_used: usage.disk_used,
             draining: self.store.is_draining(),
+            disks_lost: usage.disks_lost,
         }
     }
 

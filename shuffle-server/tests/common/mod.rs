@@ -1,6 +1,7 @@
 //! A real server process, and a client of the wire's messages that can also say what no real client would.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+mod cluster;
 mod server;
 mod servers;
 mod wire;
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+pub use cluster::Cluster;
 pub use server::{Server, denied, old_token, overhand};
 pub use servers::Servers;
 pub use wire::{PARTITIONS, Wire, block, fin_of, is_sound, shard};

@@ -1,56 +1,11 @@
 //! Coordinators and workers as processes of their own, side by side on one machine.
 
-use std::{fs, path::PathBuf};
+use std::fs;
 
 use overhand_proto::v1::ApplicationHealth;
 use tempfile::TempDir;
 
-use crate::common::{Server, block, eventually, overhand};
-
-/// A cluster of real processes with one secret.
-pub struct Cluster {
-    pub coordinators: Vec<Server>,
-    pub workers: Vec<Server>,
-    pub secret: PathBuf,
-    _scratch: TempDir,
-}
-
-impl Cluster {
-    /// So many coordinators, with these further settings, and so many workers; all have found each other.
-    pub fn start(coordinators: usize, workers: usize, settings: &[&str]) -> Self {
-        let scratch = TempDir::new().expect("temporary folder");
-        let secret = scratch.path().join("cluster-secret");
-        fs::write(&secret, "the secret of this very cluster").expect("written");
-        let file = secret.to_str().expect("text").to_owned();
-        let mut args = vec!["--secret-file", &file, "--set", "coordinator.heartbeat_interval=20ms"];
-        settings.iter().for_each(|setting| args.extend(["--set", setting]));
-        let folder = |name: &str, at: usize| scratch.path().join(format!("{name}-{at}"));
-        let coordinators: Vec<Server> =
-            (0..coordinators).map(|at| Server::start_as("coordinator", &folder("coordinator", at), &args)).collect();
-        let mut args = vec!["--secret-file", file.as_str(), "--durability", "disk"];
-        coordinators.iter().for_each(|known| args.extend(["--coordinator", &known.endpoints.control]));
-        let workers: Vec<Server> =
-            (0..workers).map(|at| Server::start_as("worker", &folder("worker", at), &args)).collect();
-        let cluster = Self { coordinators, workers, secret, _scratch: scratch };
-        for coordinator in &cluster.coordinators {
-            eventually("all workers have reported", || {
-                coordinator.status()["workers"].as_array().is_some_and(|all| all.len() == cluster.workers.len())
-            });
-        }
-        cluster
-    }
-
-    /// Pushes a shuffle of an application with this token to a worker.
-    pub fn push(&self, worker: usize, token: &str) {
-        let blocks = [block(0, 0, 1, 0, true, &[3; 10_000])];
-        self.workers[worker].connect_with(token).push_all(1, 0, 1, &blocks).expect("pushed");
-    }
-
-    /// Whether a worker has data on disk.
-    pub fn holds(&self, worker: usize) -> bool {
-        !self.workers[worker].segments().is_empty()
-    }
-}
+use crate::common::{Cluster, Server, eventually, overhand};
 
 #[test]
 fn several_coordinators_and_workers_run_side_by_side_and_know_each_other() {
@@ -104,6 +59,7 @@ fn what_a_driver_says_of_its_data_is_in_the_status_and_in_the_metrics() {
         chains_broken: 2,
         epochs_opened: 3,
         under_replicated_epochs: 5,
+        under_replicated_bytes: 7_000_000,
         copies_made: 4,
         lost_map_outputs: 1,
         losses: vec!["map 7 of shuffle 1, on one and two".into()],
@@ -116,6 +72,7 @@ fn what_a_driver_says_of_its_data_is_in_the_status_and_in_the_metrics() {
     let metrics = coordinator.admin("/metrics").1;
     for line in [
         "overhand_coordinator_under_replicated_epochs 5",
+        "overhand_coordinator_under_replicated_bytes 7000000",
         "overhand_coordinator_epochs_opened_total 3",
         "overhand_coordinator_lost_map_outputs_total 1",
         "overhand_coordinator_applications 1",

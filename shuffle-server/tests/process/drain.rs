@@ -4,10 +4,7 @@ use std::process::Output;
 
 use overhand_common::ErrorKind;
 
-use crate::{
-    cluster::Cluster,
-    common::{block, eventually, overhand},
-};
+use crate::common::{Cluster, block, eventually, overhand};
 
 fn drain(cluster: &Cluster, worker: &str, more: &[&str]) -> Output {
     let secret = cluster.secret.to_str().expect("text");

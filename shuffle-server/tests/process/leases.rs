@@ -5,10 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{
-    cluster::Cluster,
-    common::{block, eventually},
-};
+use crate::common::{Cluster, block, eventually};
 
 const LEASE: Duration = Duration::from_secs(2);
 const SETTINGS: [&str; 2] = ["coordinator.lease=2s", "coordinator.worker_timeout=10s"];

@@ -1,6 +1,6 @@
 //! Tenants get what they may have, and are told clearly when that is all.
 
-use crate::{cluster::Cluster, common::eventually};
+use crate::common::{Cluster, eventually};
 
 #[test]
 fn one_application_too_many_is_refused_until_one_ends() {

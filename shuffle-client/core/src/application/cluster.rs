@@ -29,6 +29,10 @@ pub struct Worker {
     pub memory_used: u64,
     pub disk_free: u64,
     pub draining: bool,
+    /// How often it lost a disk since it started.
+    pub disks_lost: u64,
+    /// Bytes of this application that it holds, as it last reported.
+    pub held: u64,
 }
 
 impl Worker {
@@ -50,6 +54,8 @@ impl Worker {
             memory_used: info.memory_used,
             disk_free: info.disk_free,
             draining: info.draining,
+            disks_lost: info.disks_lost,
+            held: info.held,
         })
     }
 
@@ -113,12 +119,12 @@ impl Cluster {
         Self { workers: BTreeMap::new(), lost_after, replicas: 1, over_quota: String::new(), sighted: false }
     }
 
-    /// Takes the last answers of the coordinators that are in reach.
-    pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
+    /// Takes the last answers of the coordinators that are in reach. Returns the workers that lost a disk meanwhile.
+    pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) -> Vec<Uuid> {
         let answers: Vec<_> = answers.collect();
         if answers.is_empty() {
             self.sighted = false;
-            return;
+            return vec![];
         }
         if !std::mem::replace(&mut self.sighted, true) {
             // Nobody could be heard meanwhile: whoever was silent is so from now on.
@@ -135,16 +141,24 @@ impl Cluster {
                 tracing::warn!(worker = %known.worker.place.worker, "no coordinator hears of a worker");
             }
         }
-        for (id, worker) in alive {
-            let worker = match self.workers.get(&id) {
+        let mut lost_a_disk = vec![];
+        for (id, mut worker) in alive {
+            match self.workers.get(&id).map(|known| &known.worker) {
                 // A coordinator that lags behind.
-                Some(known) if known.worker.place.worker > worker.place.worker => known.worker.clone(),
-                _ => worker,
-            };
+                Some(known) if known.place.worker > worker.place.worker => worker = known.clone(),
+                Some(known) if known.place.worker == worker.place.worker => {
+                    if worker.disks_lost > known.disks_lost {
+                        lost_a_disk.push(id);
+                    }
+                    worker.disks_lost = worker.disks_lost.max(known.disks_lost);
+                }
+                _ => {}
+            }
             let before = self.workers.insert(id, Known { worker, silent_since: None, told: false });
             note(before.as_ref(), &self.workers[&id].worker);
         }
         self.tidy(now);
+        lost_a_disk
     }
 
     fn tidy(&mut self, now: Instant) {
@@ -208,7 +222,7 @@ impl Cluster {
     }
 }
 
-/// Each worker once: as its newest incarnation, draining if anybody says so.
+/// Each worker once: as its newest incarnation, with the worst that anybody says of it.
 fn joined<'a>(reports: impl Iterator<Item = &'a Worker>) -> BTreeMap<Uuid, Worker> {
     let mut joined = BTreeMap::<Uuid, Worker>::new();
     for report in reports {
@@ -218,6 +232,8 @@ fn joined<'a>(reports: impl Iterator<Item = &'a Worker>) -> BTreeMap<Uuid, Worke
             *known = report.clone();
         } else if new == seen {
             known.draining |= report.draining;
+            known.disks_lost = known.disks_lost.max(report.disks_lost);
+            known.held = known.held.max(report.held);
         }
     }
     joined

@@ -18,6 +18,8 @@ pub struct Health {
     pub epochs_opened: u64,
     /// Epochs of shards that fewer workers hold than should, now.
     pub under_replicated_epochs: u64,
+    /// What these epochs have, in bytes, as far as the workers' reports tell: as if each worker's epochs were equally large.
+    pub under_replicated_bytes: u64,
     /// Epochs of shards that were copied to another worker.
     pub copies_made: u64,
     /// Copies that failed; each is tried again, with other workers where there are some.
@@ -47,8 +49,8 @@ impl Health {
         ApplicationHealth {
             chains_broken: self.chains_broken,
             epochs_opened: self.epochs_opened,
-            // Only workers know how many bytes an epoch has.
             under_replicated_epochs: self.under_replicated_epochs,
+            under_replicated_bytes: self.under_replicated_bytes,
             copies_made: self.copies_made,
             lost_map_outputs: self.lost_map_outputs,
             losses: self.losses.iter().cloned().collect(),

@@ -7,6 +7,7 @@
 //! |---|---|---|---|
 //! | lost | another member | another worker | it takes the member's place |
 //! | started anew | another member | itself, as it is now | it takes its own place |
+//! | on a worker that lost a disk since | another member | another worker, or itself if there is none | likewise |
 //! | started anew, and alone | | | it takes its own place: what it still has is there |
 //! | draining | itself | another worker | it takes the member's place; the copy at the draining one is forgotten when no member of the chain is amiss |
 //! | draining, and all other workers are members | itself | another member | the chain is shorter: nothing is lost |
@@ -112,7 +113,7 @@ impl State {
                     if self.work.running.contains(&key) {
                         continue;
                     }
-                    let standings = self.standings(epoch, now);
+                    let standings = self.standings(key, epoch, now);
                     let amiss = |standing: &Standing| !matches!(standing, Standing::Whole | Standing::Silent);
                     let members = (0..standings.len()).filter(|at| amiss(&standings[*at])).map(Some);
                     let short = epoch.chain.len() < replicas && !standings.iter().any(amiss);
@@ -126,8 +127,8 @@ impl State {
         flaws
     }
 
-    fn standings(&self, epoch: &Epoch, now: Instant) -> Vec<Standing> {
-        epoch.chain.iter().map(|place| self.cluster.standing(&place.worker, now)).collect()
+    fn standings(&self, key: ShardKey, epoch: &Epoch, now: Instant) -> Vec<Standing> {
+        epoch.chain.iter().map(|place| self.standing(key, &place.worker, now)).collect()
     }
 
     /// The copy that puts an epoch right, if it can be made now.
@@ -137,9 +138,15 @@ impl State {
         let (from, to) = match (standing, &replaces) {
             (Some(Standing::Draining), Some(draining)) => (draining.clone(), self.instead(flaw, workers, now)?),
             (Some(Standing::Restarted(itself)), _) => {
-                let takes = workers.iter().any(|worker| worker.place == *itself);
-                let takes = takes && !self.work.is_barred(flaw.key, itself.worker.id);
-                let to = if takes { itself.clone() } else { self.another(flaw, workers)? };
+                let id = itself.worker.id;
+                let takes = workers.iter().any(|worker| worker.place == *itself) && !self.work.is_barred(flaw.key, id);
+                let itself = || takes.then(|| itself.clone());
+                let to = if self.work.doubted.contains(&(flaw.key, id)) {
+                    // It still has some of it, and would have that twice.
+                    self.another(flaw, workers).or_else(itself)?
+                } else {
+                    itself().or_else(|| self.another(flaw, workers))?
+                };
                 (self.source(flaw)?, to)
             }
             _ => (self.source(flaw)?, self.another(flaw, workers)?),
@@ -207,19 +214,18 @@ impl State {
         self.health.copies_made += 1;
         self.work.failures.remove(&copy.key);
         let version = self.next_version();
-        let Self { shuffles, cluster, work, .. } = self;
+        let Self { shuffles, work, .. } = self;
         let known = shuffles.get_mut(&shuffle).expect("looked up above");
         known.version = version;
         let epochs = &mut known.shards[copy.key.shard as usize];
         let Some(epoch) = epochs.iter_mut().find(|epoch| epoch.epoch == copy.key.epoch) else { return false };
         copy.enter(&mut epoch.chain);
+        work.doubted.remove(&(copy.key, copy.to.worker.id));
         if let Some(places) = work.leaving.get_mut(&copy.key) {
             places.retain(|place| place.worker.id != copy.to.worker.id);
         }
-        if let Some(before) = &copy.replaces
-            && before.worker.id != copy.to.worker.id
-            && cluster.standing(&before.worker, now) != Standing::Lost
-        {
+        if let Some(before) = copy.replaces.as_ref().filter(|before| before.worker.id != copy.to.worker.id) {
+            work.doubted.remove(&(copy.key, before.worker.id));
             work.leaving.entry(copy.key).or_default().push(before.clone());
         }
         tracing::info!(key = %copy.key, chain = %names(&epoch.chain), "an epoch was copied");
@@ -227,27 +233,24 @@ impl State {
     }
 
     /// A worker whose copy of an epoch is of no more use, where the chain is as it should be.
-    fn next_forget(&mut self, now: Instant) -> Option<Forget> {
-        let Self { cluster, work, shuffles, .. } = self;
-        work.leaving.retain(|_, places| {
-            places.retain(|place| cluster.standing(&place.worker, now) != Standing::Lost);
-            !places.is_empty()
-        });
-        let whole = |key: &ShardKey| {
-            let epochs = shuffles.get(&key.shuffle).map(|known| &known.shards[key.shard as usize]);
+    fn next_forget(&self, now: Instant) -> Option<Forget> {
+        let whole = |key: ShardKey| {
+            let epochs = self.shuffles.get(&key.shuffle).map(|known| &known.shards[key.shard as usize]);
             let epoch = epochs.and_then(|epochs| epochs.iter().find(|epoch| epoch.epoch == key.epoch));
-            let good = |place: &Place| cluster.standing(&place.worker, now) == Standing::Whole;
+            let good = |place: &Place| self.standing(key, &place.worker, now) == Standing::Whole;
             epoch.is_some_and(|epoch| epoch.chain.iter().all(good))
         };
-        for (key, places) in &work.leaving {
-            if work.running.contains(key) || !whole(key) {
-                continue;
-            }
-            if let Some(at) = places.iter().find(|place| !work.is_barred(*key, place.worker.id)) {
-                return Some(Forget { key: *key, at: at.clone() });
-            }
-        }
-        None
+        let reachable = |place: &Place| {
+            let standing = self.cluster.standing(&place.worker, now);
+            let gone = matches!(standing, Standing::Silent | Standing::Lost);
+            self.cluster.get(place.worker.id).filter(|_| !gone).map(|worker| worker.place.clone())
+        };
+        let mut idle = self.work.leaving.iter().filter(|(key, _)| !self.work.running.contains(key));
+        idle.find_map(|(key, places)| {
+            let mut due = places.iter().filter(|place| !self.work.is_barred(*key, place.worker.id));
+            let at = due.find_map(reachable).filter(|_| whole(*key))?;
+            Some(Forget { key: *key, at })
+        })
     }
 
     /// A worker has forgotten its copy, or failed to.
@@ -257,10 +260,11 @@ impl State {
             return;
         }
         self.work.running.remove(&forget.key);
-        if let Some(places) = self.work.leaving.get_mut(&forget.key) {
-            places.retain(|place| *place != forget.at);
-        }
         let id = forget.at.worker.id;
+        if let Some(places) = self.work.leaving.get_mut(&forget.key) {
+            places.retain(|place| place.worker.id != id);
+        }
+        self.work.leaving.retain(|_, places| !places.is_empty());
         let left = |key: &ShardKey, places: &Vec<Place>| {
             key.shuffle == forget.key.shuffle && places.iter().any(|place| place.worker.id == id)
         };

@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use overhand_common::message::MAX_CHAIN;
+use overhand_common::{ids::ShardKey, message::MAX_CHAIN};
 use uuid::Uuid;
 
 use super::{
@@ -74,8 +74,21 @@ impl Shuffle {
 
     /// The shards whose newest chain has a member like this.
     fn shards_with(&self, like: impl Fn(&WorkerId) -> bool) -> Vec<u32> {
-        let newest = |epochs: &Vec<Epoch>| epochs.last().is_some_and(|epoch| has(epoch, &like));
-        (0..).zip(&self.shards).filter(|(_, epochs)| newest(epochs)).map(|(shard, _)| shard).collect()
+        self.shards_whose_newest(|_, epoch| has(epoch, &like))
+    }
+
+    /// The shards whose newest epoch is like this.
+    fn shards_whose_newest(&self, like: impl Fn(u32, &Epoch) -> bool) -> Vec<u32> {
+        let shards = (0..).zip(&self.shards);
+        let like = shards.filter(|(shard, epochs)| epochs.last().is_some_and(|newest| like(*shard, newest)));
+        like.map(|(shard, _)| shard).collect()
+    }
+
+    /// All epochs of this shuffle, whose number is not its own to know.
+    fn epochs(&self, shuffle: u32) -> impl Iterator<Item = (ShardKey, &Epoch)> {
+        let shards = (0..).zip(&self.shards);
+        let key = move |shard, epoch: &Epoch| ShardKey { shuffle, shard, epoch: epoch.epoch };
+        shards.flat_map(move |(shard, epochs)| epochs.iter().map(move |epoch| (key(shard, epoch), epoch)))
     }
 
     /// Remembers that these workers may hold something of it.
@@ -106,7 +119,31 @@ impl State {
 
     /// Takes the last answers of the coordinators that are in reach.
     pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
-        self.cluster.see(answers, now);
+        for worker in self.cluster.see(answers, now) {
+            self.doubt(worker);
+        }
+    }
+
+    /// A worker lost a disk, and nobody knows what was on it: each of its copies that another worker has too is to be made
+    /// again.
+    fn doubt(&mut self, worker: Uuid) {
+        let copies =
+            self.epochs().filter(|(_, epoch)| epoch.chain.len() > 1 && has(epoch, |member| member.id == worker));
+        let copies: Vec<_> = copies.map(|(key, _)| (key, worker)).collect();
+        tracing::error!(%worker, epochs = copies.len(), "a worker lost a disk: what it held is copied again");
+        self.work.doubted.extend(copies);
+    }
+
+    /// How a member of an epoch's chain fares. One that lost a disk is as one that started anew.
+    pub fn standing(&self, key: ShardKey, member: &WorkerId, now: Instant) -> Standing {
+        let standing = self.cluster.standing(member, now);
+        let doubted = self.work.doubted.contains(&(key, member.id));
+        match self.cluster.get(member.id) {
+            Some(worker) if doubted && matches!(standing, Standing::Whole | Standing::Draining) => {
+                Standing::Restarted(worker.place.clone())
+            }
+            _ => standing,
+        }
     }
 
     /// How many workers should hold each byte.
@@ -254,11 +291,16 @@ impl State {
 
     /// The shards whose newest chain can't take data as it should, for what a worker is or does.
     pub fn to_leave(&self, now: Instant) -> Vec<(u32, Vec<u32>)> {
-        let unfit = |member: &WorkerId| {
-            let standing = self.cluster.standing(member, now);
-            matches!(standing, Standing::Draining | Standing::Restarted(_) | Standing::Lost)
-        };
-        let shuffles = self.shuffles.iter().map(|(shuffle, known)| (*shuffle, known.shards_with(unfit)));
+        let shuffles = self.shuffles.iter().map(|(shuffle, known)| {
+            let unfit = |shard, epoch: &Epoch| {
+                let key = ShardKey { shuffle: *shuffle, shard, epoch: epoch.epoch };
+                has(epoch, |member| {
+                    let standing = self.standing(key, member, now);
+                    matches!(standing, Standing::Draining | Standing::Restarted(_) | Standing::Lost)
+                })
+            };
+            (*shuffle, known.shards_whose_newest(unfit))
+        });
         shuffles.filter(|(_, shards)| !shards.is_empty()).collect()
     }
 
@@ -267,19 +309,31 @@ impl State {
         self.versions
     }
 
-    /// The counts as they are now.
+    /// How the data fares now.
     pub fn health(&self, now: Instant) -> Health {
-        Health { under_replicated_epochs: self.under_replicated(now), ..self.health.clone() }
+        let short: Vec<_> =
+            self.epochs().filter(|(key, epoch)| self.holders(*key, epoch, now) < self.replicas()).collect();
+        let mut health = Health { under_replicated_epochs: short.len() as u64, ..self.health.clone() };
+        if !short.is_empty() {
+            let mut epochs = HashMap::<Uuid, u64>::new();
+            let members = self.epochs().flat_map(|(_, epoch)| &epoch.chain);
+            members.for_each(|place| *epochs.entry(place.worker.id).or_default() += 1);
+            let each = |place: &Place| Some(self.cluster.get(place.worker.id)?.held / epochs[&place.worker.id]);
+            let bytes = short.iter().filter_map(|(_, epoch)| epoch.chain.iter().filter_map(each).max());
+            health.under_replicated_bytes = bytes.sum();
+        }
+        health
     }
 
-    fn under_replicated(&self, now: Instant) -> u64 {
-        let replicas = self.replicas();
-        let holds = |place: &&Place| {
-            let standing = self.cluster.standing(&place.worker, now);
-            matches!(standing, Standing::Whole | Standing::Draining | Standing::Silent)
-        };
-        let epochs = self.shuffles.values().flat_map(|known| known.shards.iter().flatten());
-        epochs.filter(|epoch| epoch.chain.iter().filter(holds).count() < replicas).count() as u64
+    /// How many members of an epoch's chain hold it.
+    fn holders(&self, key: ShardKey, epoch: &Epoch, now: Instant) -> usize {
+        let standings = epoch.chain.iter().map(|place| self.standing(key, &place.worker, now));
+        standings.filter(|standing| matches!(standing, Standing::Whole | Standing::Draining | Standing::Silent)).count()
+    }
+
+    /// All epochs of all shuffles.
+    pub fn epochs(&self) -> impl Iterator<Item = (ShardKey, &Epoch)> {
+        self.shuffles.iter().flat_map(|(shuffle, known)| known.epochs(*shuffle))
     }
 }
 

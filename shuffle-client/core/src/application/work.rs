@@ -64,8 +64,11 @@ pub struct Work {
     pub barred: HashMap<(ShardKey, Uuid), Instant>,
     /// How often an epoch's copies failed: the next one is taken from another member.
     pub failures: BTreeMap<ShardKey, usize>,
-    /// Copies that are of no more use when their epoch is whole.
+    /// Copies that are of no more use when their epoch is whole, also of workers that are lost: these may come back with
+    /// their disks.
     pub leaving: BTreeMap<ShardKey, Vec<Place>>,
+    /// Copies of workers that have lost a disk since.
+    pub doubted: BTreeSet<(ShardKey, Uuid)>,
     /// Workers that may hold a part of a copy that failed, by shuffle.
     pub half: BTreeSet<(u32, Uuid)>,
 }
@@ -76,6 +79,7 @@ impl Work {
         self.barred.retain(|(key, _), _| key.shuffle != shuffle);
         self.failures.retain(|key, _| key.shuffle != shuffle);
         self.leaving.retain(|key, _| key.shuffle != shuffle);
+        self.doubted.retain(|(key, _)| key.shuffle != shuffle);
         self.half.retain(|(of, _)| *of != shuffle);
     }
 

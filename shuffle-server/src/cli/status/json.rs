@@ -28,6 +28,7 @@ fn worker(worker: &WorkerStatus) -> Value {
         "host": info.host, "zone": info.zone, "tags": info.tags, "draining": info.draining, "silent": worker.silent,
         "memory_budget": info.memory_budget, "memory_used": info.memory_used,
         "disk_free": info.disk_free, "disk_used": info.disk_used,
+        "disks_lost": info.disks_lost,
         "reported_ms_ago": worker.reported_ms_ago,
         "disks": disks.collect::<Vec<_>>(), "error": worker.error,
         "usage": usage.collect::<Vec<_>>(), "coordinators": coordinators.collect::<Vec<_>>(),
@@ -52,7 +53,8 @@ fn application(app: &ApplicationStatus) -> Value {
 fn health(health: &ApplicationHealth) -> Value {
     json!({
         "chains_broken": health.chains_broken, "epochs_opened": health.epochs_opened,
-        "under_replicated_epochs": health.under_replicated_epochs, "copies_made": health.copies_made,
+        "under_replicated_epochs": health.under_replicated_epochs,
+        "under_replicated_bytes": health.under_replicated_bytes, "copies_made": health.copies_made,
         "lost_map_outputs": health.lost_map_outputs, "losses": health.losses,
     })
 }

@@ -159,9 +159,16 @@ fn applications(apps: &[ApplicationStatus]) -> Table {
 
 /// The applications that something has happened to.
 fn troubles(apps: &[ApplicationStatus]) -> Table {
-    let header =
-        ["application", "under-replicated epochs", "chains broken", "epochs opened", "copies", "lost map outputs"];
-    let mut table = table(&header, 1..6);
+    let header = [
+        "application",
+        "under-replicated epochs",
+        "about",
+        "chains broken",
+        "epochs opened",
+        "copies",
+        "lost map outputs",
+    ];
+    let mut table = table(&header, 1..7);
     for app in apps {
         let Some(health) = app.health.as_ref().filter(|health| **health != ApplicationHealth::default()) else {
             continue;
@@ -169,6 +176,7 @@ fn troubles(apps: &[ApplicationStatus]) -> Table {
         table.add_row([
             app.app.clone(),
             health.under_replicated_epochs.to_string(),
+            show::size(health.under_replicated_bytes),
             health.chains_broken.to_string(),
             health.epochs_opened.to_string(),
             health.copies_made.to_string(),

@@ -86,6 +86,7 @@ fn report_of(id: Uuid, incarnation: u64) -> Report {
         disk_free: 0,
         disk_used: 0,
         draining: false,
+        disks_lost: 0,
     }
 }
 
@@ -192,11 +193,11 @@ fn a_silent_worker_is_given_nothing_new_and_what_it_held_is_remembered_for_a_whi
     let mut bench = Bench::settled();
     bench.report_all(1, holding(&[("a", 70), ("b", 7)]));
     bench.pass(TIMEOUT);
-    assert_eq!(bench.state.workers(bench.now()).len(), 1);
+    assert_eq!(bench.state.workers(&app("a"), bench.now()).len(), 1);
     bench.state.tidy(bench.now());
     bench.state.events();
     bench.pass(Duration::from_secs(1));
-    assert_eq!(bench.state.workers(bench.now()).len(), 0);
+    assert_eq!(bench.state.workers(&app("a"), bench.now()).len(), 0);
     bench.state.tidy(bench.now());
     let known = bench.state.all_workers().remove(0);
     assert!(known.silent && known.holdings.usage.len() == 2);

@@ -196,4 +196,5 @@ fn probe_all(core: &Core) {
             folder.failed(&error);
         }
     }
+    core.folders.all().iter().for_each(|folder| folder.tally());
 }

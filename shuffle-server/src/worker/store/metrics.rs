@@ -30,6 +30,7 @@ pub struct Metrics {
     pub(super) disk_used_bytes: Gauge,
     pub(super) disk_free_bytes: Gauge,
     pub(super) folders_out: Gauge,
+    pub(super) folders_lost: Counter,
     pub(super) applications: Gauge,
 }
 
@@ -78,6 +79,11 @@ impl Metrics {
             disk_used_bytes: gauge("overhand_disk_used_bytes", bytes, "Bytes in segments"),
             disk_free_bytes: gauge("overhand_disk_free_bytes", bytes, "Bytes that may still be written to segments"),
             folders_out: gauge("overhand_data_folders_out", count, "Data folders that take no data: full or failed"),
+            folders_lost: counter(
+                "overhand_data_folders_lost_total",
+                count,
+                "Data folders that were out for so long that what they hold is copied again from other workers",
+            ),
             applications: gauge("overhand_applications", count, "Applications that have data here"),
         }
     }

@@ -150,6 +150,7 @@ impl Store {
             memory_budget: self.core.pool.budget().capacity(),
             disk_used: folders.iter().map(|folder| folder.used()).sum(),
             disk_free: healthy.map(|folder| folder.available()).sum(),
+            disks_lost: folders.iter().map(|folder| folder.losses()).sum(),
         }
     }
 
@@ -191,6 +192,7 @@ impl Store {
         metrics.disk_free_bytes.set(usage.disk_free as f64);
         let out = self.core.folders.all().iter().filter(|folder| folder.health() != Health::Ok).count();
         metrics.folders_out.set(out as f64);
+        metrics.folders_lost.absolute(usage.disks_lost);
         metrics.applications.set(self.core.apps.len() as f64);
     }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use overhand_common::ids::AppId;
 
-/// Memory and disk, all folders together, in bytes.
+/// Memory and disk, all folders together. Sizes are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Permits that are out.
@@ -15,6 +15,8 @@ pub struct Usage {
     pub disk_used: u64,
     /// Bytes that may still be written: free space without the reserve, of the folders that take data.
     pub disk_free: u64,
+    /// How often a folder was taken for lost since the start: see [`Folder::tally`](crate::disk::Folder::tally).
+    pub disks_lost: u64,
 }
 
 /// What there is, for `overhand status`.

@@ -184,6 +184,70 @@ fn a_worker_that_started_anew_takes_its_copy_from_the_other_member() {
 }
 
 #[test]
+fn what_a_worker_that_lost_a_disk_held_is_copied_to_another_one() {
+    let now = Instant::now();
+    let mut all = workers(3);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [hit, other] = chain(&state, 0)[..] else { panic!("two members") };
+    let number = all.iter().position(|worker| worker.place.worker == hit).expect("one of them");
+    all[number].disks_lost = 1;
+    all.iter_mut().for_each(|worker| worker.held = 1000);
+    see(&mut state, &all, now);
+    let copy = copy(&mut state, now);
+    let health = state.health(now);
+    assert_eq!(health.under_replicated_epochs, 1);
+    assert!(matches!(health.under_replicated_bytes, 500 | 1000), "its members are in one or two epochs: {health:?}");
+    assert_eq!((copy.from.worker, copy.key.epoch), (other, 0));
+    assert!(copy.to.worker != hit && copy.to.worker != other);
+    assert_eq!(chain(&state, 1).len(), 2, "what comes now is not in doubt");
+    state.copied(&copy, true, now);
+    assert_eq!((chain(&state, 0), state.health(now).under_replicated_epochs), (vec![copy.to.worker, other], 0));
+    assert!(matches!(state.next_job(now), Some(Job::Forget(forget)) if forget.at.worker == hit), "what is left of it");
+    see(&mut state, &all, now);
+    assert_eq!(state.to_leave(now), [], "it is heard once");
+}
+
+#[test]
+fn one_that_lost_a_disk_takes_its_copy_itself_if_there_is_nobody_else() {
+    let now = Instant::now();
+    let mut all = workers(2);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let [hit, other] = chain(&state, 0)[..] else { panic!("two members") };
+    all.iter_mut().filter(|worker| worker.place.worker == hit).for_each(|worker| worker.disks_lost = 1);
+    see(&mut state, &all, now);
+    let copy = copy(&mut state, now);
+    assert_eq!((copy.from.worker, copy.to.worker), (other, hit));
+    state.copied(&copy, true, now);
+    assert_eq!((chain(&state, 0), state.next_job(now)), (vec![hit, other], None));
+    assert_eq!(state.health(now).under_replicated_epochs, 0);
+}
+
+#[test]
+fn a_lost_worker_that_comes_back_forgets_what_others_have_taken_over() {
+    let now = Instant::now();
+    let all = workers(3);
+    let mut state = state(2, &all, now);
+    state.place(0, 10, now).expect("placed");
+    let lost = chain(&state, 0)[0];
+    see(&mut state, &without(&all, lost), now);
+    let now = now + GRACE;
+    let copy = copy(&mut state, now);
+    state.copied(&copy, true, now);
+    assert_eq!(state.next_job(now), None, "it is not there");
+    let back: Vec<_> =
+        all.iter().map(|worker| if worker.place.worker == lost { anew(worker) } else { worker.clone() }).collect();
+    see(&mut state, &back, now);
+    let Some(Job::Forget(forget)) = state.next_job(now) else { panic!("it may have its disk") };
+    assert_eq!((forget.key, forget.at.worker.id, forget.at.worker.incarnation), (copy.key, lost.id, 2));
+    assert!(state.get(0).expect("there").ever.contains_key(&lost.id), "until it says that it has");
+    state.forgot(&forget, true, now);
+    assert_eq!(state.next_job(now), None);
+    assert!(state.remove(0).iter().all(|place| place.worker.id != lost.id));
+}
+
+#[test]
 fn one_that_is_alone_is_known_by_its_new_incarnation_and_address() {
     let now = Instant::now();
     let mut state = state(1, &workers(1), now);
@@ -246,11 +310,12 @@ fn what_fewer_workers_hold_comes_first() {
 }
 
 proptest! {
-    /// Workers die, come back empty and drain, as long as one that has everything stays; when it is over, every epoch
-    /// has as many good members as it can have, and what was drained holds nothing that is still wanted.
+    /// Workers die, come back with or without what they held, lose a disk and drain, as long as one that has everything
+    /// stays; when it is over, every epoch has as many good members as it can have, what was drained holds nothing that is
+    /// still wanted, and everybody who may hold something is told when the shuffle goes.
     #[test]
     fn in_the_end_every_epoch_is_where_it_should_be(
-        changes in proptest::collection::vec((0usize..4, 0u8..3), 0..6),
+        changes in proptest::collection::vec((0usize..4, 0u8..4), 0..6),
         fails in proptest::collection::vec(any::<bool>(), 0..10),
         shuffles in 1u32..5,
     ) {
@@ -262,12 +327,15 @@ proptest! {
         }
         let mut fails = fails.into_iter();
         let mut gone = None;
+        // What a worker may hold: it comes back with its disk.
+        let mut held = BTreeSet::new();
         for (at, change) in changes.into_iter().map(Some).chain([None]).map(|change| change.unwrap_or((9, 9))) {
             match change {
                 // One at a time, so that there is always somebody to copy from.
                 0 => gone = Some(at),
                 1 => all[at] = Worker { draining: false, ..anew(&all[at]) },
                 2 if !all.iter().any(|worker| worker.draining) => all[at].draining = true,
+                3 => all[at].disks_lost += 1,
                 _ => all.iter_mut().for_each(|worker| worker.draining = false),
             }
             let alive: Vec<_> =
@@ -280,6 +348,7 @@ proptest! {
                 match state.next_job(now) {
                     Some(Job::Copy(copy)) => {
                         prop_assert!(copy.from.worker.id != copy.to.worker.id);
+                        held.insert((copy.key, copy.to.worker.id));
                         let made = !fails.next().unwrap_or(false);
                         prop_assert!(!state.copied(&copy, made, now));
                     }
@@ -287,25 +356,33 @@ proptest! {
                         let known = state.get(forget.key.shuffle).expect("there");
                         let epoch = &known.shards[forget.key.shard as usize][forget.key.epoch as usize];
                         prop_assert!(!epoch.chain.contains(&forget.at));
+                        held.remove(&(forget.key, forget.at.worker.id));
                         state.forgot(&forget, true, now);
                     }
                     None if state.work.barred.is_empty() => break,
                     None => now += BARRED_FOR,
                 }
             }
-            for known in state.shuffles.values() {
-                for epoch in known.shards.iter().flatten() {
-                    let mut ids: Vec<_> = epoch.chain.iter().map(|place| place.worker.id).collect();
-                    ids.sort_unstable();
-                    ids.dedup();
-                    prop_assert_eq!(ids.len(), 2, "{:?}", epoch);
-                    let standings = state.standings(epoch, now);
-                    prop_assert!(standings.iter().all(|standing| *standing == Standing::Whole), "{standings:?}");
-                }
+            for (key, epoch) in state.epochs() {
+                let mut ids: Vec<_> = epoch.chain.iter().map(|place| place.worker.id).collect();
+                ids.sort_unstable();
+                ids.dedup();
+                prop_assert_eq!(ids.len(), 2, "{:?}", epoch);
+                let standings = state.standings(key, epoch, now);
+                prop_assert!(standings.iter().all(|standing| *standing == Standing::Whole), "{standings:?}");
+                held.extend(ids.into_iter().map(|id| (key, id)));
             }
             prop_assert_eq!(state.health(now).under_replicated_epochs, 0);
-            prop_assert!(state.work.leaving.is_empty() && state.work.running.is_empty());
+            prop_assert!(state.work.running.is_empty() && state.work.doubted.is_empty());
+            let gone_id = gone.map(|at: usize| all[at].id());
+            let here = |place: &Place| Some(place.worker.id) != gone_id;
+            prop_assert!(!state.work.leaving.values().flatten().any(here), "{:?}", state.work.leaving);
             gone = None;
+        }
+        for shuffle in 0..shuffles {
+            let told: BTreeSet<_> = state.remove(shuffle).into_iter().map(|place| place.worker.id).collect();
+            let mut holders = held.iter().filter(|(key, _)| key.shuffle == shuffle);
+            prop_assert!(holders.all(|(_, id)| told.contains(id)), "{:?} and {:?}", held, told);
         }
     }
 }
