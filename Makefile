@@ -13,7 +13,7 @@ TIME ?= 10m
 
 ENV := . tools/env.sh
 
-.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-chaos chaos soak bench lint docs licences clean
+.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-kills test-chaos chaos soak bench lint docs licences clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,7 +43,7 @@ demo: dist ## sort SIZE (1g) of TeraGen records through Overhand and through Spa
 	@$(ENV)
 	SIZE=$(SIZE) SPARK=$(SPARK) python3 tools/demo.py
 
-test: lint test-rust test-jar test-spark ## all tests
+test: lint test-rust test-jar test-spark test-kills ## all tests
 	@echo "all tests passed"
 
 test-rust: setup ## unit, property and process tests of the Rust crates
@@ -57,6 +57,10 @@ test-jar: native ## unit tests of the Java plugin
 test-spark: dist ## Spark's own suites and the differential oracle, on both Spark lines
 	@$(ENV)
 	python3 spark-tests/run.py
+
+test-kills: dist ## real Spark while one worker of three is killed, and two at once
+	@$(ENV)
+	python3 chaos/run.py --smoke --only kill@writing,two-lost
 
 test-chaos: dist ## a choice of faults under small jobs of real Spark
 	@$(ENV)
