@@ -185,8 +185,7 @@ impl Driver {
     pub fn is_whole_without(&self, gone: &overhand_client::WorkerId) -> bool {
         let state = self.0.state.borrow();
         let has = |place: &Place| place.worker == *gone;
-        let named = state.shuffles.values().flat_map(|known| known.shards.iter().flatten());
-        let named = named.flat_map(|epoch| &epoch.chain).any(has);
+        let named = state.epochs().flat_map(|(_, epoch)| &epoch.chain).any(has);
         !named && state.health(self.0.sim.instant()).under_replicated_epochs == 0
     }
 
@@ -194,8 +193,7 @@ impl Driver {
     /// missing or being drained.
     pub fn shortage(&self) -> usize {
         let state = self.0.state.borrow();
-        let epochs = state.shuffles.values().flat_map(|known| known.shards.iter().flatten());
-        let shortest = epochs.map(|epoch| epoch.chain.len()).min();
+        let shortest = state.epochs().map(|(_, epoch)| epoch.chain.len()).min();
         shortest.map_or(0, |len| state.replicas().saturating_sub(len))
     }
 
@@ -203,12 +201,10 @@ impl Driver {
     pub fn describe(&self, shuffle: u32) -> String {
         let state = self.0.state.borrow();
         let mut text = String::new();
-        for (shard, epochs) in state.shuffles[&shuffle].shards.iter().enumerate() {
-            for epoch in epochs {
-                let chain: Vec<_> =
-                    epoch.chain.iter().map(|at| format!("{}#{}", at.address, at.worker.incarnation)).collect();
-                text += &format!(" {shard}.{}[{}]", epoch.epoch, chain.join(" "));
-            }
+        for (key, epoch) in state.epochs().filter(|(key, _)| key.shuffle == shuffle) {
+            let chain: Vec<_> =
+                epoch.chain.iter().map(|at| format!("{}#{}", at.address, at.worker.incarnation)).collect();
+            text += &format!(" {}.{}[{}]", key.shard, key.epoch, chain.join(" "));
         }
         text
     }

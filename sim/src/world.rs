@@ -228,28 +228,8 @@ impl World {
         // What holds a worker would keep its folder locked after a crash.
         let to = |what: &dyn Fn(&Worker)| self.0.workers.borrow().get(&host).into_iter().for_each(what);
         match what {
-            0..12 => {
-                let committed = plan.durability == Durability::Memory;
-                if !self.may_destroy(id, committed) {
-                    return;
-                }
-                sim.trace(format_args!("fault: worker {host} crashes"));
-                self.destroy(id, false, committed);
-                self.kill(host);
-                sim.sleep(sim.millis(100..30_000)).await;
-                self.boot(host);
-            }
-            12..22 => {
-                if !self.may_destroy(id, true) {
-                    return;
-                }
-                sim.trace(format_args!("fault: worker {host} crashes and its disk is gone"));
-                self.destroy(id, false, true);
-                self.kill(host);
-                sim.sleep(sim.millis(100..30_000)).await;
-                self.format(host);
-                self.boot(host);
-            }
+            0..12 => self.crash(host, id, false).await,
+            12..22 => self.crash(host, id, true).await,
             22..32 => self.restart(host).await,
             32..45 => {
                 sim.trace(format_args!("fault: connections of worker {host} break"));
@@ -296,6 +276,24 @@ impl World {
                 to(&|worker| worker.store().set_draining(false));
             }
         }
+    }
+
+    /// A worker vanishes and comes back, with its disk or without.
+    async fn crash(&self, host: Host, worker: WorkerId, disk_is_gone: bool) {
+        let Inner { sim, plan, .. } = &*self.0;
+        let committed = disk_is_gone || plan.durability == Durability::Memory;
+        if !self.may_destroy(worker, committed) {
+            return;
+        }
+        let disk = if disk_is_gone { " and its disk is gone" } else { "" };
+        sim.trace(format_args!("fault: worker {host} crashes{disk}"));
+        self.destroy(worker, false, committed);
+        self.kill(host);
+        sim.sleep(sim.millis(100..30_000)).await;
+        if disk_is_gone {
+            self.format(host);
+        }
+        self.boot(host);
     }
 
     /// A clean restart, as by SIGTERM.

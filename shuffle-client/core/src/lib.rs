@@ -53,8 +53,8 @@ pub mod writer;
 #[cfg(feature = "sim")]
 pub mod sim {
     pub use crate::{
-        application::sim::{Answer, Copy, Forget, Job, Standing, State, Worker},
-        reader::sim::{Ask, Lacking, Members, NextRead, Read, Shards, Wanted, is_gone},
+        application::sim::{Answer, Job, State, Worker},
+        reader::sim::{Lacking, NextRead, Read, Shards, Wanted},
         writer::sim::{Legs, NextFrame, Piece},
     };
 }

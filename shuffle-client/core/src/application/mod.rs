@@ -34,9 +34,9 @@ mod work;
 #[cfg(feature = "sim")]
 pub(crate) mod sim {
     pub use super::{
-        cluster::{Answer, Standing, Worker},
+        cluster::{Answer, Worker},
         state::State,
-        work::{Copy, Forget, Job},
+        work::Job,
     };
 }
 

@@ -127,10 +127,6 @@ impl State {
         flaws
     }
 
-    fn standings(&self, key: ShardKey, epoch: &Epoch, now: Instant) -> Vec<Standing> {
-        epoch.chain.iter().map(|place| self.standing(key, &place.worker, now)).collect()
-    }
-
     /// The copy that puts an epoch right, if it can be made now.
     fn mend(&self, flaw: &Flaw<'_>, workers: &[&Worker], now: Instant) -> Option<Copy> {
         let replaces = flaw.member.map(|at| flaw.epoch.chain[at].clone());

@@ -72,11 +72,6 @@ impl Shuffle {
         })
     }
 
-    /// The shards whose newest chain has a member like this.
-    fn shards_with(&self, like: impl Fn(&WorkerId) -> bool) -> Vec<u32> {
-        self.shards_whose_newest(|_, epoch| has(epoch, &like))
-    }
-
     /// The shards whose newest epoch is like this.
     fn shards_whose_newest(&self, like: impl Fn(u32, &Epoch) -> bool) -> Vec<u32> {
         let shards = (0..).zip(&self.shards);
@@ -136,13 +131,11 @@ impl State {
 
     /// How a member of an epoch's chain fares. One that lost a disk is as one that started anew.
     pub fn standing(&self, key: ShardKey, member: &WorkerId, now: Instant) -> Standing {
-        let standing = self.cluster.standing(member, now);
-        let doubted = self.work.doubted.contains(&(key, member.id));
-        match self.cluster.get(member.id) {
-            Some(worker) if doubted && matches!(standing, Standing::Whole | Standing::Draining) => {
+        match (self.cluster.standing(member, now), self.cluster.get(member.id)) {
+            (Standing::Whole | Standing::Draining, Some(worker)) if self.work.doubted.contains(&(key, member.id)) => {
                 Standing::Restarted(worker.place.clone())
             }
-            _ => standing,
+            (standing, _) => standing,
         }
     }
 
@@ -241,7 +234,7 @@ impl State {
     fn broken(&mut self, shuffle: u32, shard: u32, suspect: WorkerId, why: &str, now: Instant) -> Result<()> {
         self.suspects.add(suspect, now);
         let known = self.get(shuffle)?;
-        let shards = known.shards_with(|member| *member == suspect);
+        let shards = known.shards_whose_newest(|_, newest| has(newest, |member| *member == suspect));
         let recent = known.last_resorts.filter(|(since, _)| now.duration_since(*since) < LAST_RESORTS_WITHIN);
         let (since, resorts) = recent.unwrap_or((now, 0));
         let last_resort = Fit::find(&self.cluster, &self.suspects, &self.tags, now)?.suspect;
@@ -325,10 +318,15 @@ impl State {
         health
     }
 
+    /// How each member of an epoch's chain fares.
+    pub fn standings(&self, key: ShardKey, epoch: &Epoch, now: Instant) -> Vec<Standing> {
+        epoch.chain.iter().map(|place| self.standing(key, &place.worker, now)).collect()
+    }
+
     /// How many members of an epoch's chain hold it.
     fn holders(&self, key: ShardKey, epoch: &Epoch, now: Instant) -> usize {
-        let standings = epoch.chain.iter().map(|place| self.standing(key, &place.worker, now));
-        standings.filter(|standing| matches!(standing, Standing::Whole | Standing::Draining | Standing::Silent)).count()
+        let holds = |standing: &&Standing| matches!(standing, Standing::Whole | Standing::Draining | Standing::Silent);
+        self.standings(key, epoch, now).iter().filter(holds).count()
     }
 
     /// All epochs of all shuffles.

@@ -35,7 +35,6 @@ mod wanted;
 #[cfg(feature = "sim")]
 pub(crate) mod sim {
     pub use super::{
-        members::{Ask, Members, is_gone},
         shards::{Next as NextRead, Read, Shards},
         wanted::{Lacking, Wanted},
     };

@@ -13,6 +13,13 @@ use crate::{
 
 const GRACE: Duration = Duration::from_secs(30);
 
+/// What a driver knows after it has placed shuffle 0 on these workers.
+fn placed(replicas: u32, workers: &[Worker], now: Instant) -> State {
+    let mut state = state(replicas, workers, now);
+    state.place(0, 10, now).expect("placed");
+    state
+}
+
 fn chain(state: &State, epoch: usize) -> Vec<WorkerId> {
     let known = state.get(0).expect("there");
     known.shards[0][epoch].chain.iter().map(|place| place.worker).collect()
@@ -39,8 +46,7 @@ fn copy(state: &mut State, now: Instant) -> Copy {
 fn a_lost_workers_epochs_are_copied_after_the_grace_period_and_not_before() {
     let now = Instant::now();
     let all = workers(3);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [lost, left] = chain(&state, 0)[..] else { panic!("two members") };
     see(&mut state, &without(&all, lost), now);
     let early = now + GRACE - Duration::from_secs(1);
@@ -68,8 +74,7 @@ fn a_lost_workers_epochs_are_copied_after_the_grace_period_and_not_before() {
 fn a_failed_copy_is_tried_at_another_worker_and_later_at_the_same() {
     let now = Instant::now();
     let all = workers(4);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let lost = chain(&state, 0)[0];
     see(&mut state, &without(&all, lost), now);
     let now = now + GRACE;
@@ -91,8 +96,7 @@ fn a_failed_copy_is_tried_at_another_worker_and_later_at_the_same() {
 fn the_next_copy_after_a_failure_is_taken_from_another_member() {
     let now = Instant::now();
     let all = workers(5);
-    let mut state = state(3, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(3, &all, now);
     let lost = chain(&state, 0)[0];
     see(&mut state, &without(&all, lost), now);
     let now = now + GRACE;
@@ -106,8 +110,7 @@ fn the_next_copy_after_a_failure_is_taken_from_another_member() {
 fn a_drain_moves_what_the_worker_has_and_forgets_it_there() {
     let now = Instant::now();
     let all = workers(3);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [drained, stays] = chain(&state, 0)[..] else { panic!("two members") };
     see(&mut state, &draining(&all, drained), now);
     let copy = copy(&mut state, now);
@@ -130,8 +133,7 @@ fn a_drain_moves_what_the_worker_has_and_forgets_it_there() {
 fn a_drained_copy_stays_while_another_member_is_amiss() {
     let now = Instant::now();
     let all = workers(4);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [drained, lost] = chain(&state, 0)[..] else { panic!("two members") };
     see(&mut state, &draining(&without(&all, lost), drained), now);
     let first = copy(&mut state, now);
@@ -148,8 +150,7 @@ fn a_drained_copy_stays_while_another_member_is_amiss() {
 fn the_last_but_one_worker_can_be_drained_and_the_last_one_can_not() {
     let now = Instant::now();
     let all = workers(2);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [drained, stays] = chain(&state, 0)[..] else { panic!("two members") };
     let mut all = draining(&all, drained);
     see(&mut state, &all, now);
@@ -168,8 +169,7 @@ fn the_last_but_one_worker_can_be_drained_and_the_last_one_can_not() {
 fn a_worker_that_started_anew_takes_its_copy_from_the_other_member() {
     let now = Instant::now();
     let all = workers(3);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [old, other] = chain(&state, 0)[..] else { panic!("two members") };
     let new = anew(all.iter().find(|worker| worker.place.worker == old).expect("one of them"));
     let mut all = without(&all, old);
@@ -187,8 +187,7 @@ fn a_worker_that_started_anew_takes_its_copy_from_the_other_member() {
 fn what_a_worker_that_lost_a_disk_held_is_copied_to_another_one() {
     let now = Instant::now();
     let mut all = workers(3);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [hit, other] = chain(&state, 0)[..] else { panic!("two members") };
     let number = all.iter().position(|worker| worker.place.worker == hit).expect("one of them");
     all[number].disks_lost = 1;
@@ -212,8 +211,7 @@ fn what_a_worker_that_lost_a_disk_held_is_copied_to_another_one() {
 fn one_that_lost_a_disk_takes_its_copy_itself_if_there_is_nobody_else() {
     let now = Instant::now();
     let mut all = workers(2);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let [hit, other] = chain(&state, 0)[..] else { panic!("two members") };
     all.iter_mut().filter(|worker| worker.place.worker == hit).for_each(|worker| worker.disks_lost = 1);
     see(&mut state, &all, now);
@@ -228,8 +226,7 @@ fn one_that_lost_a_disk_takes_its_copy_itself_if_there_is_nobody_else() {
 fn a_lost_worker_that_comes_back_forgets_what_others_have_taken_over() {
     let now = Instant::now();
     let all = workers(3);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let lost = chain(&state, 0)[0];
     see(&mut state, &without(&all, lost), now);
     let now = now + GRACE;
@@ -280,8 +277,7 @@ fn a_chain_that_was_too_short_grows_when_a_worker_comes() {
 fn a_shuffle_removed_meanwhile_is_removed_at_the_target_too() {
     let now = Instant::now();
     let all = workers(3);
-    let mut state = state(2, &all, now);
-    state.place(0, 10, now).expect("placed");
+    let mut state = placed(2, &all, now);
     let lost = chain(&state, 0)[0];
     see(&mut state, &without(&all, lost), now);
     let copy = copy(&mut state, now + GRACE);
