@@ -85,28 +85,23 @@ fn what_a_driver_says_of_its_data_is_in_the_status_and_in_the_metrics() {
 
 #[test]
 fn a_worker_that_dies_is_shown_as_silent_with_what_it_held() {
-    let mut cluster = Cluster::start(1, 2, &["coordinator.worker_timeout=300ms"]);
+    let mut cluster = Cluster::start(1, 2, &["coordinator.worker_timeout=1s"]);
     let (token, _) = cluster.coordinators[0].register_for("app", "").expect("registered");
     cluster.push(0, &token);
     let coordinator = &cluster.coordinators[0];
-    eventually("its report is there", || {
-        coordinator.status()["workers"]
-            .as_array()
-            .expect("workers")
-            .iter()
-            .any(|worker| worker["usage"][0]["bytes"] != serde_json::Value::Null)
-    });
     let lost = cluster.workers[0].data().to_owned();
-    cluster.workers[0].kill();
-    eventually("it is silent", || {
+    let shown = |silent: bool| {
         let status = coordinator.status();
         let workers = status["workers"].as_array().expect("workers");
         workers.iter().any(|worker| {
             worker["data_address"] == lost.as_str()
-                && worker["silent"] == true
+                && worker["silent"] == silent
                 && worker["usage"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000)
         })
-    });
+    };
+    eventually("its report has all it holds", || shown(false));
+    cluster.workers[0].kill();
+    eventually("it is silent", || shown(true));
     assert!(coordinator.admin("/metrics").1.contains("overhand_coordinator_workers{state=\"silent\"} 1"));
     assert!(coordinator.logged().contains("a worker is silent"));
 }
