@@ -10,6 +10,7 @@
 //! | `c`, u64 segment, u32 partition, u32 map index, u64 offset | a chunk of its cuts, at most [`CHUNK`], as in the file; the key is the first one |
 //! | `a`, application, u32 shuffle, u32 shard, u32 epoch, u32 map index, u64 attempt | a commit: u32 frames, u64 blocks, u64 bytes, u32 checksums joined by exclusive or |
 //! | `p`, as in the key of a commit | an attempt that was under way at a clean close: u32 partitions, u32 shards, then what a commit's value says, after each of its frames; gone when the store is open |
+//! | `e`, application, u32 shuffle, u32 shard, u32 epoch | an epoch that took no new data any more at a clean close: u32 partitions, u32 shards; gone when the store is open |
 //! | `t`, application, u32 shuffle | the shuffle was removed: u64 attempt from which on it may begin anew |
 
 use overhand_common::{
@@ -37,6 +38,8 @@ pub const CUTS: u8 = b'c';
 pub const COMMITS: u8 = b'a';
 /// The first byte of the keys of attempts under way.
 pub const UNDER_WAY: u8 = b'p';
+/// The first byte of the keys of epochs that had ended.
+pub const ENDED: u8 = b'e';
 /// The first byte of tombstones' keys.
 pub const TOMBSTONES: u8 = b't';
 
@@ -97,14 +100,19 @@ pub fn commit_value(fin: &Fin) -> Vec<u8> {
 
 /// Reads the key of a commit, or of an attempt under way.
 pub fn read_attempt_key(key: &[u8]) -> Option<(AppId, ShardKey, Attempt)> {
+    let (app, key, rest) = read_shard_key(key)?;
+    let (map_index, rest) = rest.split_first_chunk()?;
+    let attempt = u64::from_be_bytes(rest.try_into().ok()?);
+    Some((app, key, Attempt { map_index: u32::from_be_bytes(*map_index), attempt }))
+}
+
+/// Reads the front of a key that begins with an application and a shard's epoch; returns what follows too.
+pub fn read_shard_key(key: &[u8]) -> Option<(AppId, ShardKey, &[u8])> {
     let (app, shuffle, rest) = read_shuffle_key(key)?;
     let (shard, rest) = rest.split_first_chunk()?;
     let (epoch, rest) = rest.split_first_chunk()?;
-    let (map_index, rest) = rest.split_first_chunk()?;
-    let attempt = u64::from_be_bytes(rest.try_into().ok()?);
     let key = ShardKey { shuffle, shard: u32::from_be_bytes(*shard), epoch: u32::from_be_bytes(*epoch) };
-    let attempt = Attempt { map_index: u32::from_be_bytes(*map_index), attempt };
-    Some((app, key, attempt))
+    Some((app, key, rest))
 }
 
 /// Reads a commit's value.
@@ -122,18 +130,14 @@ pub fn read_commit_value(value: &[u8]) -> Option<Fin> {
 
 /// The value of an attempt under way, with the sums after each of its frames.
 pub fn under_way_value(layout: Layout, after: &[Fin]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(8 + after.len() * COMMIT_LEN);
-    out.extend_from_slice(&layout.partitions().to_le_bytes());
-    out.extend_from_slice(&layout.shards().to_le_bytes());
+    let mut out = layout_value(layout);
     after.iter().for_each(|fin| out.extend(commit_value(fin)));
     out
 }
 
 /// Reads the value of an attempt under way.
 pub fn read_under_way_value(value: &[u8]) -> Option<(Layout, Vec<Fin>)> {
-    let (partitions, value) = value.split_first_chunk()?;
-    let (shards, value) = value.split_first_chunk()?;
-    let layout = Layout::new(u32::from_le_bytes(*partitions), u32::from_le_bytes(*shards)).ok()?;
+    let (layout, value) = read_layout(value)?;
     if !value.len().is_multiple_of(COMMIT_LEN) {
         return None;
     }
@@ -141,7 +145,19 @@ pub fn read_under_way_value(value: &[u8]) -> Option<(Layout, Vec<Fin>)> {
     sums.iter().zip(1..).all(|(fin, frames)| fin.frames == frames).then_some((layout, sums))
 }
 
-/// What the keys of all commits of a shard's epoch begin with, and those of its attempts under way.
+/// The value of an epoch that had ended.
+pub fn layout_value(layout: Layout) -> Vec<u8> {
+    [layout.partitions().to_le_bytes(), layout.shards().to_le_bytes()].concat()
+}
+
+/// Reads the layout that a value begins with; returns what follows too.
+pub fn read_layout(value: &[u8]) -> Option<(Layout, &[u8])> {
+    let (partitions, value) = value.split_first_chunk()?;
+    let (shards, value) = value.split_first_chunk()?;
+    Some((Layout::new(u32::from_le_bytes(*partitions), u32::from_le_bytes(*shards)).ok()?, value))
+}
+
+/// The key of an epoch that had ended, or what the keys of a shard's epoch's commits and attempts under way begin with.
 pub fn shard_key(kind: u8, app: &AppId, key: &ShardKey) -> Vec<u8> {
     let mut out = shuffle_key(kind, app, key.shuffle);
     out.extend_from_slice(&key.shard.to_be_bytes());

@@ -1,5 +1,6 @@
 //! The index of a data folder: which segments are in it with their cuts, which attempts are committed, and which
-//! shuffles were removed; after a clean close also how far the attempts came that were under way. It is a RocksDB; keys
+//! shuffles were removed; after a clean close also how far the attempts came that were under way, and which epochs take no
+//! new data. It is a RocksDB; keys
 //! and values are in [`format`].
 //!
 //! # Losing it

@@ -71,6 +71,23 @@ impl Index {
         })
     }
 
+    /// All epochs that had ended when the store was closed.
+    pub fn ended(&self) -> impl Iterator<Item = Result<(AppId, ShardKey, Layout)>> + '_ {
+        self.kind(format::ENDED).map(|record| {
+            let (key, value) = record?;
+            let read = || {
+                let (app, key, _) = format::read_shard_key(&key)?;
+                Some((app, key, format::read_layout(&value)?.0))
+            };
+            read().ok_or_else(|| self.damaged("an epoch that had ended"))
+        })
+    }
+
+    /// Whether there is anything that a clean close adds.
+    pub fn has_left_by_close(&self) -> bool {
+        self.kind(format::UNDER_WAY).chain(self.kind(format::ENDED)).next().is_some()
+    }
+
     /// All tombstones, each with the attempt from which on it does not hold.
     pub fn tombstones(&self) -> impl Iterator<Item = Result<(AppId, u32, u64)>> + '_ {
         self.kind(format::TOMBSTONES).map(|record| {
@@ -84,7 +101,8 @@ impl Index {
 
     /// How many records there are, the version aside: none when all data is gone. It reads them all.
     pub fn records(&self) -> Result<usize> {
-        let kinds = [format::SEGMENTS, format::CUTS, format::COMMITS, format::UNDER_WAY, format::TOMBSTONES];
+        use format::{COMMITS, CUTS, ENDED, SEGMENTS, TOMBSTONES, UNDER_WAY};
+        let kinds = [SEGMENTS, CUTS, COMMITS, UNDER_WAY, ENDED, TOMBSTONES];
         kinds.into_iter().flat_map(|kind| self.kind(kind)).try_fold(0, |count, record| record.map(|_| count + 1))
     }
 

@@ -44,9 +44,15 @@ impl Update {
         self.batch.put(format::attempt_key(format::UNDER_WAY, app, key, attempt), value);
     }
 
-    /// Removes all attempts that were under way.
-    pub fn remove_under_way(&mut self) {
+    /// Adds an epoch that has ended.
+    pub fn add_ended(&mut self, app: &AppId, key: &ShardKey, layout: Layout) {
+        self.batch.put(format::shard_key(format::ENDED, app, key), format::layout_value(layout));
+    }
+
+    /// Removes what a clean close adds: attempts under way, and epochs that have ended.
+    pub fn remove_left_by_close(&mut self) {
         self.remove_prefix(&[format::UNDER_WAY]);
+        self.remove_prefix(&[format::ENDED]);
     }
 
     /// Removes the commits of a shard's epoch.

@@ -193,6 +193,28 @@ impl Apps {
         }
     }
 
+    /// As [`Apps::end`], of a shuffle that need not be here yet.
+    pub fn end_or_new(&self, app: &AppId, key: &ShardKey, layout: Layout) -> Result<()> {
+        match self.app_or_new(app).shuffle_or_new(key.shuffle, layout) {
+            // It was removed.
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+            _ => self.end(app, key),
+        }
+        Ok(())
+    }
+
+    /// All epochs that take no new data.
+    pub fn ended(&self) -> Vec<(AppId, ShardKey, Layout)> {
+        let mut all = vec![];
+        for (id, app) in self.all() {
+            for (number, shuffle) in app.live() {
+                let key = |&(shard, epoch): &(u32, u32)| ShardKey { shuffle: number, shard, epoch };
+                all.extend(shuffle.ended.lock().iter().map(|at| (id.clone(), key(at), shuffle.layout)));
+            }
+        }
+        all
+    }
+
     /// What each application has here.
     pub fn held(&self) -> Vec<Held> {
         self.all().into_iter().map(|(id, app)| app.held(id)).collect()

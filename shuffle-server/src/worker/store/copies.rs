@@ -41,6 +41,7 @@ impl Store {
             return Err(draining());
         }
         let shard = core.apps.shard_or_new(app, key, layout)?;
+        core.apps.end(app, key);
         newest.into_iter().for_each(|attempt| core.apps.saw(app, key.shuffle, attempt));
         shard.adopt(Arc::new(body), checked, core.settings.memtable_max)?;
         drop(is_closed);

@@ -59,14 +59,14 @@ impl Store {
         let recovered = recover(&folders, &indexes, &metrics)?;
         let whole = whole && recovered.whole;
         if whole {
-            recovered.take_under_way(&indexes)?;
+            recovered.take_left_by_close(&indexes)?;
         }
         let apps = recovered.apps;
         let incarnation = if whole { membership.incarnation } else { membership.incarnation + 1 };
         write_members(&folders, &membership, incarnation, false)?;
-        for index in indexes.iter().filter(|index| index.under_way().next().is_some()) {
+        for index in indexes.iter().filter(|index| index.has_left_by_close()) {
             let mut update = Update::default();
-            update.remove_under_way();
+            update.remove_left_by_close();
             index.apply(update, false)?;
         }
         folders.iter().for_each(|folder| folder.measure());
@@ -104,15 +104,16 @@ pub fn mark_clean(core: &Core) -> Result<()> {
         let text = format!("the data folder {} hangs, so it can't be closed cleanly", folder.path().display());
         return Err(Error::new(ErrorKind::Backpressure, text));
     }
-    let mut under_way = Update::default();
+    let mut left = Update::default();
     for shard in core.apps.shards() {
         for (attempt, after) in shard.under_way() {
-            under_way.add_under_way(&shard.app, &shard.key, shard.layout, &attempt, &after);
+            left.add_under_way(&shard.app, &shard.key, shard.layout, &attempt, &after);
         }
     }
+    core.apps.ended().iter().for_each(|(app, key, layout)| left.add_ended(app, key, *layout));
     // Any folder will do: a start is clean only if all of them are there.
-    if !under_way.is_empty() {
-        core.indexes[0].apply(under_way, false)?;
+    if !left.is_empty() {
+        core.indexes[0].apply(left, false)?;
     }
     for (folder, index) in core.folders.all().iter().zip(&core.indexes) {
         index.sync()?;

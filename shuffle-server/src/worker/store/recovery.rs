@@ -38,9 +38,14 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// Takes in the attempts that were under way at a clean close. After any other, some of their frames may be gone.
-    pub fn take_under_way(&self, indexes: &[Index]) -> Result<()> {
+    /// Takes in what a clean close has left: epochs that had ended, and attempts that were under way. After any other
+    /// close some of their frames may be gone, and the worker is another one for those who wrote them.
+    pub fn take_left_by_close(&self, indexes: &[Index]) -> Result<()> {
         for index in indexes {
+            for ended in index.ended() {
+                let (app, key, layout) = ended?;
+                self.apps.end_or_new(&app, &key, layout)?;
+            }
             for attempt in index.under_way() {
                 let (app, key, layout, attempt, after) = attempt?;
                 match self.apps.shard_or_new(&app, &key, layout) {

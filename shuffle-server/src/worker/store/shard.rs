@@ -152,7 +152,6 @@ impl Shard {
         let mark = Arc::new(Mark::default());
         mark.commit();
         let mut state = self.lock()?;
-        state.ended = true;
         self.add(&mut state, body, mark, checked, memtable_max);
         Ok(())
     }

@@ -172,3 +172,32 @@ async fn an_epoch_that_was_copied_takes_no_new_data_but_can_be_settled() {
     store.forget(&app(), &KEY).await.expect("deleted");
     assert_eq!(stranger.to(&store).await.expect_err("deleted, and stays so").kind(), ErrorKind::Broken);
 }
+
+#[tokio::test]
+async fn after_a_clean_restart_what_had_ended_still_takes_no_new_data() {
+    let dirs = [(); 3].map(|()| tempfile::tempdir().expect("dir"));
+    let [source, target, drained] = [0, 1, 2].map(|at| open(settings(dirs[at].path(), 16 << 20)));
+    for store in [&source, &drained] {
+        write(store, 0, 7, &[(0, 0, 100)]).await;
+    }
+    let ends = Fetch { ends: true, ..fetch(KEY, 0..u32::MAX, 0..u32::MAX) };
+    let mut copied = source.fetch(&app(), &ends).expect("there");
+    let bytes = bytes(&copied.next(1 << 20).await.expect("sound").expect("a block"));
+    let mut body = target.reserve(&app(), bytes.len(), 1).await.expect("memory");
+    body.copy_from_slice(&bytes);
+    target.adopt(&app(), &KEY, layout(), body).await.expect("sound");
+    drained.forget(&app(), &KEY).await.expect("deleted");
+
+    drop(copied);
+    let stranger = Writer::new(1, 8).frame(&[(0, 0, 10)], true);
+    for (store, dir) in [source, target, drained].into_iter().zip(&dirs) {
+        store.close().await.expect("closed");
+        drop(store);
+        let store = open(settings(dir.path(), 16 << 20));
+        assert_eq!(store.worker_id().incarnation, 1, "it is who it was: writers still know it");
+        assert_eq!(stranger.to(&store).await.expect_err("ended").kind(), ErrorKind::Broken);
+        assert!(!store.core.indexes[0].has_left_by_close(), "that holds for one start");
+        store.remove_app(&app()).await.expect("removed");
+        assert_eq!(store.core.indexes[0].records().expect("readable"), 0);
+    }
+}
