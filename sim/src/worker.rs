@@ -301,7 +301,7 @@ impl Worker {
 
     async fn copy(&self, what: &Replicate) -> Result<()> {
         let Inner { sim, net, host, store, app, .. } = &*self.0;
-        let conn = dial(sim, net, *host, &what.from, false).await.map_err(retry)?;
+        let conn = dial(sim, net, *host, &what.from, true).await.map_err(retry)?;
         let partitions = what.layout.range(what.key.shard);
         let (maps, credit) = (0..u32::MAX, u64::MAX);
         let fetch = Fetch { key: what.key, partitions, maps, credit, without: vec![], ends: true };
@@ -321,7 +321,10 @@ impl Worker {
                 }
                 Kind::End if End::decode(message.head()).expect("as it was sent").bytes == taken => break,
                 Kind::End => return Err(Error::new(ErrorKind::Retry, "not all of it came")),
-                Kind::Failure => return Err(retry(Failure::decode(message.head()).expect("as it was sent").error)),
+                Kind::Failure => match Failure::decode(message.head()).expect("as it was sent").error {
+                    error if error.kind() == ErrorKind::NotFound && taken == 0 => return Ok(()),
+                    error => return Err(retry(error)),
+                },
                 _ => {}
             }
         }

@@ -10,7 +10,7 @@
 //! | `c`, u64 segment, u32 partition, u32 map index, u64 offset | a chunk of its cuts, at most [`CHUNK`], as in the file; the key is the first one |
 //! | `a`, application, u32 shuffle, u32 shard, u32 epoch, u32 map index, u64 attempt | a commit: u32 frames, u64 blocks, u64 bytes, u32 checksums joined by exclusive or |
 //! | `p`, as in the key of a commit | an attempt that was under way at a clean close: u32 partitions, u32 shards, then what a commit's value says, after each of its frames; gone when the store is open |
-//! | `e`, application, u32 shuffle, u32 shard, u32 epoch | an epoch that took no new data any more at a clean close: u32 partitions, u32 shards; gone when the store is open |
+//! | `e`, application, u32 shuffle, u32 shard, u32 epoch | an epoch that took no new data any more at a clean close: nothing; gone when the store is open |
 //! | `t`, application, u32 shuffle | the shuffle was removed: u64 attempt from which on it may begin anew |
 
 use overhand_common::{
@@ -130,31 +130,23 @@ pub fn read_commit_value(value: &[u8]) -> Option<Fin> {
 
 /// The value of an attempt under way, with the sums after each of its frames.
 pub fn under_way_value(layout: Layout, after: &[Fin]) -> Vec<u8> {
-    let mut out = layout_value(layout);
+    let mut out = Vec::with_capacity(8 + after.len() * COMMIT_LEN);
+    out.extend_from_slice(&layout.partitions().to_le_bytes());
+    out.extend_from_slice(&layout.shards().to_le_bytes());
     after.iter().for_each(|fin| out.extend(commit_value(fin)));
     out
 }
 
 /// Reads the value of an attempt under way.
 pub fn read_under_way_value(value: &[u8]) -> Option<(Layout, Vec<Fin>)> {
-    let (layout, value) = read_layout(value)?;
+    let (partitions, value) = value.split_first_chunk()?;
+    let (shards, value) = value.split_first_chunk()?;
+    let layout = Layout::new(u32::from_le_bytes(*partitions), u32::from_le_bytes(*shards)).ok()?;
     if !value.len().is_multiple_of(COMMIT_LEN) {
         return None;
     }
     let sums: Vec<Fin> = value.chunks_exact(COMMIT_LEN).map(read_commit_value).collect::<Option<_>>()?;
     sums.iter().zip(1..).all(|(fin, frames)| fin.frames == frames).then_some((layout, sums))
-}
-
-/// The value of an epoch that had ended.
-pub fn layout_value(layout: Layout) -> Vec<u8> {
-    [layout.partitions().to_le_bytes(), layout.shards().to_le_bytes()].concat()
-}
-
-/// Reads the layout that a value begins with; returns what follows too.
-pub fn read_layout(value: &[u8]) -> Option<(Layout, &[u8])> {
-    let (partitions, value) = value.split_first_chunk()?;
-    let (shards, value) = value.split_first_chunk()?;
-    Some((Layout::new(u32::from_le_bytes(*partitions), u32::from_le_bytes(*shards)).ok()?, value))
 }
 
 /// The key of an epoch that had ended, or what the keys of a shard's epoch's commits and attempts under way begin with.

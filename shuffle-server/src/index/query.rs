@@ -72,14 +72,11 @@ impl Index {
     }
 
     /// All epochs that had ended when the store was closed.
-    pub fn ended(&self) -> impl Iterator<Item = Result<(AppId, ShardKey, Layout)>> + '_ {
+    pub fn ended(&self) -> impl Iterator<Item = Result<(AppId, ShardKey)>> + '_ {
         self.kind(format::ENDED).map(|record| {
-            let (key, value) = record?;
-            let read = || {
-                let (app, key, _) = format::read_shard_key(&key)?;
-                Some((app, key, format::read_layout(&value)?.0))
-            };
-            read().ok_or_else(|| self.damaged("an epoch that had ended"))
+            let (app, key, _) =
+                format::read_shard_key(&record?.0).ok_or_else(|| self.damaged("an epoch that had ended"))?;
+            Ok((app, key))
         })
     }
 

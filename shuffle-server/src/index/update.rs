@@ -45,8 +45,8 @@ impl Update {
     }
 
     /// Adds an epoch that has ended.
-    pub fn add_ended(&mut self, app: &AppId, key: &ShardKey, layout: Layout) {
-        self.batch.put(format::shard_key(format::ENDED, app, key), format::layout_value(layout));
+    pub fn add_ended(&mut self, app: &AppId, key: &ShardKey) {
+        self.batch.put(format::shard_key(format::ENDED, app, key), []);
     }
 
     /// Removes what a clean close adds: attempts under way, and epochs that have ended.

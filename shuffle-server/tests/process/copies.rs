@@ -57,10 +57,12 @@ fn forgetting_what_is_not_there_is_no_error() {
 }
 
 #[test]
-fn a_copy_of_what_the_source_does_not_have_is_not_found() {
+fn a_copy_of_what_nobody_wrote_is_made_and_then_nobody_can_write_it() {
     let cluster = Servers::start(2, &[]);
-    let error = replicate(&mut cluster.connect(1), 1, &cluster.chain(&[0])[0]).expect_err("there is none");
-    assert_eq!(error.kind(), ErrorKind::NotFound);
+    replicate(&mut cluster.connect(1), 1, &cluster.chain(&[0])[0]).expect("nothing is there to be copied");
+    let blocks = [block(0, 0, 0, 0, true, &[1; 100])];
+    let late = cluster.connect(0).push_all(1, 0, 0, &blocks).expect_err("the copy would not have it");
+    assert_eq!(late.kind(), ErrorKind::Broken);
 }
 
 #[test]
@@ -73,7 +75,7 @@ fn a_source_that_is_gone_silent_or_another_one_is_to_be_tried_again() {
     assert_eq!(replicate(&mut wire, 1, &other).expect_err("another one").kind(), ErrorKind::Retry);
     let mut restarted = sources[0].clone();
     restarted.worker.incarnation += 1;
-    assert_eq!(replicate(&mut wire, 1, &restarted).expect_err("has none").kind(), ErrorKind::NotFound);
+    assert_eq!(replicate(&mut wire, 1, &restarted).expect_err("not this one").kind(), ErrorKind::Retry);
     cluster.servers[1].kill();
     cluster.servers[2].pause();
     for source in &sources {

@@ -17,7 +17,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    cluster::{Cluster, Worker, host_of},
+    cluster::{Cluster, Standing, Worker, host_of},
     suspects::Suspects,
 };
 use crate::{AppId, Error, ErrorKind, Layout, Place, Result};
@@ -73,6 +73,14 @@ impl<'a> Fit<'a> {
         let first = all.min_by_key(|worker| suspects.last(&worker.place.worker, now));
         let workers = first.map(|worker| vec![worker]).ok_or_else(|| nobody(cluster, tags))?;
         Ok(Self { workers, suspect: true })
+    }
+
+    /// As [`Fit::find`], but only those that are there and that nobody complained about.
+    pub fn there(cluster: &'a Cluster, suspects: &Suspects, tags: &[String], now: Instant) -> Vec<&'a Worker> {
+        let found = Self::find(cluster, suspects, tags, now).ok().filter(|fit| !fit.suspect);
+        let mut workers = found.map(|fit| fit.workers).unwrap_or_default();
+        workers.retain(|worker| cluster.standing(&worker.place.worker, now) == Standing::Whole);
+        workers
     }
 }
 

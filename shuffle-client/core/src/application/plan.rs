@@ -1,7 +1,7 @@
 //! What to copy next, so that as many workers hold each epoch as should. Pure.
 //!
-//! New data comes first: a shard whose newest chain has a member that is lost, draining or started anew goes on in a new
-//! epoch ([`State::follow`]). Then the epochs before are put right, the ones with the fewest good members first:
+//! New data comes first: a shard whose newest chain has a member that is lost, draining or started anew, or that was too
+//! short for want of workers that are there now, goes on in a new epoch ([`State::follow`]). Then the epochs before are put right, the ones with the fewest good members first:
 //!
 //! | a member is | copy from | to | and then |
 //! |---|---|---|---|
@@ -12,6 +12,10 @@
 //! | draining | itself | another worker | it takes the member's place; the copy at the draining one is forgotten when no member of the chain is amiss |
 //! | draining, and all other workers are members | itself | another member | the chain is shorter: nothing is lost |
 //! | missing: the chain was too short from the start | a member | another worker | it joins |
+//!
+//! Where all members that are there started anew, one of these has to do as the source, and may lack what it had not
+//! yet written. Whose place the copy takes may then know more than the chain: it is remembered ([`Work::missed`]). When
+//! it comes back, a member takes what it has, the others are copied again from that member, and then it is forgotten.
 //!
 //! A worker that failed to take a copy is not asked again for that epoch for a while ([`BARRED_FOR`](super::work::BARRED_FOR)); the next try goes to
 //! another one, and from another member where there is one. A shuffle that was removed drops out of everything.
@@ -37,14 +41,38 @@ struct Flaw<'a> {
     layout: Layout,
     epoch: &'a Epoch,
     standings: Vec<Standing>,
-    /// Which member is amiss; none if one is missing.
-    member: Option<usize>,
+    amiss: Amiss,
+}
+
+/// What is not as it should be.
+#[derive(Debug)]
+enum Amiss {
+    /// This member.
+    Member(usize),
+    /// The chain is too short.
+    Short,
+    /// A worker that may have more than the chain is there.
+    Missed(Place),
 }
 
 impl Flaw<'_> {
-    /// Fewest good members first.
+    /// Fewest good members first; there is none where somebody may have more.
     fn risk(&self) -> (usize, ShardKey) {
-        (self.standings.iter().filter(|standing| **standing == Standing::Whole).count(), self.key)
+        let good = self.standings.iter().filter(|standing| **standing == Standing::Whole).count();
+        (if matches!(self.amiss, Amiss::Missed(_)) { 0 } else { good }, self.key)
+    }
+
+    /// A copy that puts it right.
+    fn copy(&self, from: Place, to: Place, replaces: Option<Place>) -> Copy {
+        let mut members = self.epoch.chain.iter().zip(&self.standings);
+        let partial = members
+            .any(|(place, standing)| place.worker.id == from.worker.id && matches!(standing, Standing::Restarted(_)));
+        Copy { born: self.born, key: self.key, layout: self.layout, from, to, replaces, partial }
+    }
+
+    /// The members but for the one that is amiss.
+    fn others(&self) -> impl Iterator<Item = usize> {
+        (0..self.standings.len()).filter(|at| !matches!(self.amiss, Amiss::Member(amiss) if amiss == *at))
     }
 }
 
@@ -86,9 +114,7 @@ impl State {
             self.work.running.insert(forget.key);
             return Some(Job::Forget(forget));
         }
-        let fit = Fit::find(&self.cluster, &self.suspects, &self.tags, now).ok().filter(|fit| !fit.suspect);
-        let mut workers = fit.map(|fit| fit.workers).unwrap_or_default();
-        workers.retain(|worker| self.cluster.standing(&worker.place.worker, now) == Standing::Whole);
+        let workers = Fit::there(&self.cluster, &self.suspects, &self.tags, now);
         let mut flaws = self.flaws(now);
         flaws.sort_by_cached_key(Flaw::risk);
         let copy = flaws.iter().find_map(|flaw| self.mend(flaw, &workers, now))?;
@@ -115,11 +141,13 @@ impl State {
                     }
                     let standings = self.standings(key, epoch, now);
                     let amiss = |standing: &Standing| !matches!(standing, Standing::Whole | Standing::Silent);
-                    let members = (0..standings.len()).filter(|at| amiss(&standings[*at])).map(Some);
+                    let members = (0..standings.len()).filter(|at| amiss(&standings[*at])).map(Amiss::Member);
                     let short = epoch.chain.len() < replicas && !standings.iter().any(amiss);
-                    for member in members.chain(short.then_some(None)) {
+                    let missed = self.work.missed.get(&key).into_iter().flatten();
+                    let missed = missed.filter_map(|place| self.reachable(place, now)).map(Amiss::Missed);
+                    for amiss in members.chain(short.then_some(Amiss::Short)).chain(missed) {
                         let (born, layout, standings) = (known.born, known.layout, standings.clone());
-                        flaws.push(Flaw { born, key, layout, epoch, standings, member });
+                        flaws.push(Flaw { born, key, layout, epoch, standings, amiss });
                     }
                 }
             }
@@ -129,9 +157,17 @@ impl State {
 
     /// The copy that puts an epoch right, if it can be made now.
     fn mend(&self, flaw: &Flaw<'_>, workers: &[&Worker], now: Instant) -> Option<Copy> {
-        let replaces = flaw.member.map(|at| flaw.epoch.chain[at].clone());
-        let standing = flaw.member.map(|at| &flaw.standings[at]);
-        let (from, to) = match (standing, &replaces) {
+        let chain = &flaw.epoch.chain;
+        let member = match &flaw.amiss {
+            Amiss::Member(at) => Some(*at),
+            Amiss::Short => None,
+            Amiss::Missed(from) => {
+                let to = self.whole(flaw).find(|place| place.worker.id != from.worker.id)?.clone();
+                return Some(flaw.copy(from.clone(), to, None));
+            }
+        };
+        let replaces = member.map(|at| chain[at].clone());
+        let (from, to) = match (member.map(|at| &flaw.standings[at]), &replaces) {
             (Some(Standing::Draining), Some(draining)) => (draining.clone(), self.instead(flaw, workers, now)?),
             (Some(Standing::Restarted(itself)), _) => {
                 let id = itself.worker.id;
@@ -147,13 +183,14 @@ impl State {
             }
             _ => (self.source(flaw)?, self.another(flaw, workers)?),
         };
-        Some(Copy { born: flaw.born, key: flaw.key, layout: flaw.layout, from, to, replaces })
+        Some(flaw.copy(from, to, replaces))
     }
 
     /// Another member to copy from: a whole one if there is one, the next one after each failure.
     fn source(&self, flaw: &Flaw<'_>) -> Option<Place> {
-        let others = || (0..flaw.standings.len()).filter(|at| Some(*at) != flaw.member);
-        let of = |wanted: fn(&Standing) -> bool| others().filter(|at| wanted(&flaw.standings[*at])).collect::<Vec<_>>();
+        let of = |wanted: fn(&Standing) -> bool| -> Vec<_> {
+            flaw.others().filter(|at| wanted(&flaw.standings[*at])).collect()
+        };
         let mut sources = of(|standing| *standing == Standing::Whole);
         sources.extend(of(|standing| *standing == Standing::Draining));
         sources.extend(of(|standing| matches!(standing, Standing::Restarted(_))));
@@ -171,8 +208,7 @@ impl State {
         let is_member = |id: Uuid| chain.iter().any(|place| place.worker.id == id);
         let left = workers.iter().copied().filter(|worker| !is_member(worker.id()));
         let left = left.filter(|worker| !self.work.is_barred(flaw.key, worker.id()));
-        let stay = (0..chain.len()).filter(|at| Some(*at) != flaw.member);
-        let spots: Vec<_> = stay.map(|at| Spot::find(&self.cluster, &chain[at])).collect();
+        let spots: Vec<_> = flaw.others().map(|at| Spot::find(&self.cluster, &chain[at])).collect();
         self.turns.first(left, &spots, &[]).map(|worker| worker.place.clone())
     }
 
@@ -188,9 +224,14 @@ impl State {
         if self.cluster.alive().chain(self.cluster.silent(now)).filter(takes).any(|worker| !is_member(&worker)) {
             return None;
         }
-        let whole = (0..chain.len()).filter(|at| flaw.standings[*at] == Standing::Whole);
-        let whole = whole.map(|at| &chain[at]).find(|place| !self.work.is_barred(flaw.key, place.worker.id));
-        whole.cloned()
+        self.whole(flaw).next().cloned()
+    }
+
+    /// The members that have everything and did not just fail to take something of this.
+    fn whole<'a>(&self, flaw: &'a Flaw<'_>) -> impl Iterator<Item = &'a Place> {
+        let members = flaw.epoch.chain.iter().zip(&flaw.standings);
+        let whole = members.filter(|(_, standing)| **standing == Standing::Whole).map(|(place, _)| place);
+        whole.filter(|place| !self.work.is_barred(flaw.key, place.worker.id))
     }
 
     /// A copy was made or has failed. Says whether the target must be told to delete the shuffle, which is not there any
@@ -216,13 +257,23 @@ impl State {
         let epochs = &mut known.shards[copy.key.shard as usize];
         let Some(epoch) = epochs.iter_mut().find(|epoch| epoch.epoch == copy.key.epoch) else { return false };
         copy.enter(&mut epoch.chain);
-        work.doubted.remove(&(copy.key, copy.to.worker.id));
+        let (from, to) = (copy.from.worker.id, copy.to.worker.id);
+        work.doubted.remove(&(copy.key, to));
         if let Some(places) = work.leaving.get_mut(&copy.key) {
-            places.retain(|place| place.worker.id != copy.to.worker.id);
+            places.retain(|place| place.worker.id != to);
         }
-        if let Some(before) = copy.replaces.as_ref().filter(|before| before.worker.id != copy.to.worker.id) {
-            work.doubted.remove(&(copy.key, before.worker.id));
-            work.leaving.entry(copy.key).or_default().push(before.clone());
+        if let Some(before) = copy.replaces.as_ref().filter(|before| before.worker.id != to) {
+            work.replaced(copy.key, before);
+        }
+        if copy.partial {
+            work.miss(copy.key);
+        }
+        if work.merged(copy.key, from) {
+            let others = epoch.chain.iter().map(|place| place.worker.id).filter(|id| ![from, to].contains(id));
+            work.doubted.extend(others.map(|id| (copy.key, id)));
+            if !epoch.chain.iter().any(|place| place.worker.id == from) {
+                work.leaving.entry(copy.key).or_default().push(copy.from.clone());
+            }
         }
         tracing::info!(key = %copy.key, chain = %names(&epoch.chain), "an epoch was copied");
         false
@@ -236,17 +287,18 @@ impl State {
             let good = |place: &Place| self.standing(key, &place.worker, now) == Standing::Whole;
             epoch.is_some_and(|epoch| epoch.chain.iter().all(good))
         };
-        let reachable = |place: &Place| {
-            let standing = self.cluster.standing(&place.worker, now);
-            let gone = matches!(standing, Standing::Silent | Standing::Lost);
-            self.cluster.get(place.worker.id).filter(|_| !gone).map(|worker| worker.place.clone())
-        };
         let mut idle = self.work.leaving.iter().filter(|(key, _)| !self.work.running.contains(key));
         idle.find_map(|(key, places)| {
             let mut due = places.iter().filter(|place| !self.work.is_barred(*key, place.worker.id));
-            let at = due.find_map(reachable).filter(|_| whole(*key))?;
+            let at = due.find_map(|place| self.reachable(place, now)).filter(|_| whole(*key))?;
             Some(Forget { key: *key, at })
         })
+    }
+
+    /// Where a worker is now, if it is there.
+    fn reachable(&self, place: &Place, now: Instant) -> Option<Place> {
+        let gone = matches!(self.cluster.standing(&place.worker, now), Standing::Silent | Standing::Lost);
+        self.cluster.get(place.worker.id).filter(|_| !gone).map(|worker| worker.place.clone())
     }
 
     /// A worker has forgotten its copy, or failed to.
@@ -264,7 +316,7 @@ impl State {
         let left = |key: &ShardKey, places: &Vec<Place>| {
             key.shuffle == forget.key.shuffle && places.iter().any(|place| place.worker.id == id)
         };
-        let leaving = self.work.leaving.iter().any(|(key, places)| left(key, places))
+        let leaving = self.work.leaving.iter().chain(&self.work.missed).any(|(key, places)| left(key, places))
             || self.work.half.contains(&(forget.key.shuffle, id));
         if let Some(known) = self.shuffles.get_mut(&forget.key.shuffle) {
             let member = |epoch: &Epoch| epoch.chain.iter().any(|place| place.worker.id == id);

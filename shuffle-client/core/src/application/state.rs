@@ -6,7 +6,7 @@
 //!   move at once. A complaint about an epoch that is not the newest opens nothing, so however many tasks meet one
 //!   failure, each shard moves once.
 //! - A shard has grown too large ([`Trouble::Split`]): that one moves, to other workers where there are some.
-//! - A member of the newest chain is lost, draining or started anew: see `plan`.
+//! - A member of the newest chain is lost, draining or started anew, or the chain could be longer by now: see `plan`.
 //!
 //! Every change takes the next of one row of version numbers, so that a shuffle that takes the id of a removed one
 //! is newer than that was.
@@ -282,15 +282,17 @@ impl State {
         Ok(())
     }
 
-    /// The shards whose newest chain can't take data as it should, for what a worker is or does.
+    /// The shards whose newest chain can't take data as it should, for what a worker is or does, or for being too short.
     pub fn to_leave(&self, now: Instant) -> Vec<(u32, Vec<u32>)> {
+        let there = Fit::there(&self.cluster, &self.suspects, &self.tags, now).len().min(self.replicas());
         let shuffles = self.shuffles.iter().map(|(shuffle, known)| {
             let unfit = |shard, epoch: &Epoch| {
                 let key = ShardKey { shuffle: *shuffle, shard, epoch: epoch.epoch };
-                has(epoch, |member| {
-                    let standing = self.standing(key, member, now);
-                    matches!(standing, Standing::Draining | Standing::Restarted(_) | Standing::Lost)
-                })
+                epoch.chain.len() < there
+                    || has(epoch, |member| {
+                        let standing = self.standing(key, member, now);
+                        matches!(standing, Standing::Draining | Standing::Restarted(_) | Standing::Lost)
+                    })
             };
             (*shuffle, known.shards_whose_newest(unfit))
         });
@@ -304,8 +306,10 @@ impl State {
 
     /// How the data fares now.
     pub fn health(&self, now: Instant) -> Health {
-        let short: Vec<_> =
-            self.epochs().filter(|(key, epoch)| self.holders(*key, epoch, now) < self.replicas()).collect();
+        let short: Vec<_> = self
+            .epochs()
+            .filter(|(key, epoch)| self.work.misses(key) || self.holders(*key, epoch, now) < self.replicas())
+            .collect();
         let mut health = Health { under_replicated_epochs: short.len() as u64, ..self.health.clone() };
         if !short.is_empty() {
             let mut epochs = HashMap::<Uuid, u64>::new();

@@ -31,6 +31,8 @@ pub struct Copy {
     pub to: Place,
     /// Whose place in the chain it takes.
     pub replaces: Option<Place>,
+    /// Nobody was there who is known to have everything: the source started anew, and may lack something.
+    pub partial: bool,
 }
 
 impl Copy {
@@ -67,8 +69,11 @@ pub struct Work {
     /// Copies that are of no more use when their epoch is whole, also of workers that are lost: these may come back with
     /// their disks.
     pub leaving: BTreeMap<ShardKey, Vec<Place>>,
-    /// Copies of workers that have lost a disk since.
+    /// Copies that lack something: of workers that have lost a disk since, or that others know more than.
     pub doubted: BTreeSet<(ShardKey, Uuid)>,
+    /// Copies that may have more than the chain, whose places were taken when nobody else was there who is known to have
+    /// everything. They are merged into the chain when their workers come back.
+    pub missed: BTreeMap<ShardKey, Vec<Place>>,
     /// Workers that may hold a part of a copy that failed, by shuffle.
     pub half: BTreeSet<(u32, Uuid)>,
 }
@@ -80,7 +85,38 @@ impl Work {
         self.failures.retain(|key, _| key.shuffle != shuffle);
         self.leaving.retain(|key, _| key.shuffle != shuffle);
         self.doubted.retain(|(key, _)| key.shuffle != shuffle);
+        self.missed.retain(|key, _| key.shuffle != shuffle);
         self.half.retain(|(of, _)| *of != shuffle);
+    }
+
+    /// Whether somebody may have more of an epoch than its chain.
+    pub fn misses(&self, key: &ShardKey) -> bool {
+        self.missed.contains_key(key)
+    }
+
+    /// A copy has its place in the chain, and `before` has lost it.
+    pub fn replaced(&mut self, key: ShardKey, before: &Place) {
+        self.doubted.remove(&(key, before.worker.id));
+        self.leaving.entry(key).or_default().push(before.clone());
+    }
+
+    /// All that is known to be whole may be in copies that were thought to be of no more use.
+    pub fn miss(&mut self, key: ShardKey) {
+        if let Some(leaving) = self.leaving.remove(&key) {
+            self.missed.entry(key).or_default().extend(leaving);
+        }
+    }
+
+    /// Takes a worker out of those that may have more than the chain; whether it was one.
+    pub fn merged(&mut self, key: ShardKey, worker: Uuid) -> bool {
+        let Some(places) = self.missed.get_mut(&key) else { return false };
+        let before = places.len();
+        places.retain(|place| place.worker.id != worker);
+        let found = places.len() < before;
+        if places.is_empty() {
+            self.missed.remove(&key);
+        }
+        found
     }
 
     pub fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {

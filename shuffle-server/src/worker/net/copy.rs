@@ -16,7 +16,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use super::{
     Metrics,
     bandwidth::Bandwidth,
-    dial::{Identity, Session, describe, dial, lost},
+    dial::{Session, describe, dial, lost},
     input::Input,
     tokens::Tokens,
 };
@@ -51,8 +51,8 @@ impl Copier {
         Self { store, tokens, turns, bandwidth, silence, metrics }
     }
 
-    /// Takes a copy. When it returns it is kept as the settings promise. `NotFound` if the source has nothing of it,
-    /// `DataLost` if the source has lost some (what is left was taken), `Retry` if the source failed.
+    /// Takes a copy: of nothing, if the source has nothing. When it returns it is kept as the settings promise. `DataLost`
+    /// if the source has lost some (what is left was taken), `Retry` if the source failed or has started anew.
     pub async fn copy(&self, app: &AppId, replicate: &Replicate) -> Result<()> {
         if replicate.from.worker.id == self.store.worker_id().id {
             return Err(Error::new(ErrorKind::Invalid, "a copy is to be taken from this very worker"));
@@ -73,7 +73,7 @@ impl Copier {
         let Replicate { key, layout, from } = replicate;
         let token = self.tokens.of(app);
         let Session { mut input, output, version, .. } =
-            dial(from, Identity::Any, &token, self.silence).await.map_err(said_by_source)?;
+            dial(from, &token, self.silence).await.map_err(said_by_source)?;
         let partitions = layout.range(key.shard);
         let (maps, credit) = (0..u32::MAX, WINDOW);
         let fetch = Fetch { key: *key, partitions, maps, credit, without: vec![], ends: true };
@@ -105,7 +105,11 @@ impl Copier {
                     }
                     return Ok(taken);
                 }
-                Kind::Failure => return Err(said_by_source(Failure::decode(head).map_err(lost)?.error)),
+                Kind::Failure => match Failure::decode(head).map_err(lost)?.error {
+                    // Nobody wrote in this epoch, and as it has ended there now, nobody will.
+                    error if error.kind() == ErrorKind::NotFound && taken == 0 => return Ok(0),
+                    error => return Err(said_by_source(error)),
+                },
                 other => return Err(lost(format_args!("{other:?} is no part of a fetch"))),
             }
         }

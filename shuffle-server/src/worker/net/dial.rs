@@ -11,15 +11,6 @@ use tokio::{net::TcpStream, time::timeout};
 
 use super::{input::Input, output::Output};
 
-/// Who must answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Identity {
-    /// The very incarnation: only it holds what it was given.
-    Exact,
-    /// The worker, in whatever incarnation: what it gives is checked for being whole.
-    Any,
-}
-
 /// An open connection to another worker.
 pub struct Session {
     /// What it says.
@@ -33,14 +24,15 @@ pub struct Session {
 }
 
 /// Connects and says hello, all within `silence`, which is also how long the other side may stop in the middle of a
-/// message. `Retry` if it is out of reach, `Stale` if it is another worker, else what it answered.
-pub async fn dial(place: &Place, identity: Identity, token: &str, silence: Duration) -> Result<Session> {
-    let greeted = timeout(silence, greet(place, identity, token, silence)).await;
+/// message. `Retry` if it is out of reach, `Stale` if it is another worker or another incarnation, which may not hold what
+/// this one was given, else what it answered.
+pub async fn dial(place: &Place, token: &str, silence: Duration) -> Result<Session> {
+    let greeted = timeout(silence, greet(place, token, silence)).await;
     let session = greeted.unwrap_or_else(|_| Err(lost(format_args!("it did not answer within {silence:?}"))));
     session.map_err(|error| error.context(describe(place)))
 }
 
-async fn greet(place: &Place, identity: Identity, token: &str, silence: Duration) -> Result<Session> {
+async fn greet(place: &Place, token: &str, silence: Duration) -> Result<Session> {
     let socket = TcpStream::connect(&place.address).await.map_err(lost)?;
     socket.set_nodelay(true).map_err(lost)?;
     let (receiver, sender) = socket.into_split();
@@ -52,11 +44,7 @@ async fn greet(place: &Place, identity: Identity, token: &str, silence: Duration
     match header.kind {
         Kind::Welcome => {
             let welcome = Welcome::decode(head).map_err(lost)?;
-            let same = match identity {
-                Identity::Exact => welcome.worker == place.worker,
-                Identity::Any => welcome.worker.id == place.worker.id,
-            };
-            if !same {
+            if welcome.worker != place.worker {
                 let text = format!("another worker answers there: {}", welcome.worker);
                 return Err(Error::new(ErrorKind::Stale, text));
             }

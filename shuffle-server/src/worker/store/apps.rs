@@ -14,7 +14,7 @@ use overhand_common::{
     Error, ErrorKind, Result,
     ids::{AppId, Layout, ShardKey},
 };
-use parking_lot::{Mutex, RwLock};
+use parking_lot::RwLock;
 
 use super::{
     shard::{Shard, removed},
@@ -41,6 +41,8 @@ struct AppState {
     /// Damaged files whose shuffle is not known: they go with the application.
     leftovers: Vec<PathBuf>,
     shuffles: BTreeMap<u32, Entry>,
+    /// The epochs that take no new data, also of shuffles of which nothing came yet.
+    ended: BTreeSet<ShardKey>,
 }
 
 enum Entry {
@@ -65,8 +67,6 @@ pub struct Shuffle {
     newer_from: AtomicU64,
     /// `None` when it was removed.
     shards: RwLock<Option<Shards>>,
-    /// The shards' epochs that take no new data. Locked after `shards`.
-    ended: Mutex<BTreeSet<(u32, u32)>>,
 }
 
 impl Apps {
@@ -76,7 +76,10 @@ impl Apps {
             let found = self.app_or_new(app);
             // None: the application was removed between the two; this is the first frame of a new one.
             if let Some(shuffle) = found.shuffle_or_new(key.shuffle, layout)? {
-                return shuffle.shard_or_new(app, key);
+                return match shuffle.shard(key)? {
+                    Some(shard) => Ok(shard),
+                    None => found.new_shard(app, &shuffle, key),
+                };
             }
         }
     }
@@ -92,9 +95,7 @@ impl Apps {
             Some(Entry::Tombstone { .. }) => return Err(removed(format_args!("shuffle {}", key.shuffle))),
             None => return Err(missing(format!("shuffle {}", key.shuffle))),
         };
-        let shards = shuffle.shards.read();
-        let shards = shards.as_ref().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
-        shards.get(&(key.shard, key.epoch)).cloned().ok_or_else(|| missing(key.to_string()))
+        shuffle.shard(key)?.ok_or_else(|| missing(key.to_string()))
     }
 
     /// Every shard that there is.
@@ -144,6 +145,7 @@ impl Apps {
                 None => (newer_from, None),
             };
             state.shuffles.insert(shuffle, Entry::Tombstone { newer_from });
+            state.ended.retain(|key| key.shuffle != shuffle);
             drop(state);
             return (newer_from, found, before);
         }
@@ -176,43 +178,39 @@ impl Apps {
     /// Takes what is here of a shard's epoch out of its shuffle; `None` if there is nothing.
     pub fn take_shard(&self, app: &AppId, key: &ShardKey) -> Option<Arc<Shard>> {
         let found = self.apps.read().get(app)?.clone();
-        let state = found.state.read();
+        let mut state = found.state.write();
+        state.ended.insert(*key);
         let Entry::Live(shuffle) = state.shuffles.get(&key.shuffle)? else { return None };
-        let mut shards = shuffle.shards.write();
-        shuffle.ended.lock().insert((key.shard, key.epoch));
-        shards.as_mut()?.remove(&(key.shard, key.epoch))
+        shuffle.shards.write().as_mut()?.remove(&(key.shard, key.epoch))
     }
 
-    /// Ends a shard's epoch, if its shuffle is here: new data is refused, also if there was none yet.
+    /// Ends a shard's epoch: new data is refused, also if there was none yet.
     pub fn end(&self, app: &AppId, key: &ShardKey) {
-        let Some(found) = self.apps.read().get(app).cloned() else { return };
-        if let Some(Entry::Live(shuffle)) = found.state.read().shuffles.get(&key.shuffle) {
-            let shards = shuffle.shards.write();
-            shuffle.ended.lock().insert((key.shard, key.epoch));
-            shards.iter().filter_map(|shards| shards.get(&(key.shard, key.epoch))).for_each(|shard| shard.end());
+        loop {
+            let found = self.app_or_new(app);
+            let mut state = found.state.write();
+            if state.removed {
+                continue;
+            }
+            if let Some(Entry::Tombstone { .. }) = state.shuffles.get(&key.shuffle) {
+                return;
+            }
+            if state.ended.insert(*key)
+                && let Some(Entry::Live(shuffle)) = state.shuffles.get(&key.shuffle)
+                && let Ok(Some(shard)) = shuffle.shard(key)
+            {
+                shard.end();
+            }
+            return;
         }
-    }
-
-    /// As [`Apps::end`], of a shuffle that need not be here yet.
-    pub fn end_or_new(&self, app: &AppId, key: &ShardKey, layout: Layout) -> Result<()> {
-        match self.app_or_new(app).shuffle_or_new(key.shuffle, layout) {
-            // It was removed.
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
-            _ => self.end(app, key),
-        }
-        Ok(())
     }
 
     /// All epochs that take no new data.
-    pub fn ended(&self) -> Vec<(AppId, ShardKey, Layout)> {
-        let mut all = vec![];
-        for (id, app) in self.all() {
-            for (number, shuffle) in app.live() {
-                let key = |&(shard, epoch): &(u32, u32)| ShardKey { shuffle: number, shard, epoch };
-                all.extend(shuffle.ended.lock().iter().map(|at| (id.clone(), key(at), shuffle.layout)));
-            }
-        }
-        all
+    pub fn ended(&self) -> Vec<(AppId, ShardKey)> {
+        let of = |(id, app): (AppId, Arc<App>)| -> Vec<_> {
+            app.state.read().ended.iter().map(|key| (id.clone(), *key)).collect()
+        };
+        self.all().into_iter().flat_map(of).collect()
     }
 
     /// What each application has here.
@@ -270,6 +268,24 @@ impl App {
         }
     }
 
+    /// A shard of a shuffle of this application, made if it is not there.
+    fn new_shard(&self, app: &AppId, shuffle: &Shuffle, key: &ShardKey) -> Result<Arc<Shard>> {
+        // Locked until it is there, so that who ends the epoch meanwhile finds it.
+        let state = self.state.read();
+        let mut shards = shuffle.shards.write();
+        let shards = shards.as_mut().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
+        match shards.entry((key.shard, key.epoch)) {
+            btree_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
+            btree_map::Entry::Vacant(entry) => {
+                let new = Shard::new(app.clone(), *key, shuffle.layout, shuffle.indexed.clone());
+                if state.ended.contains(key) {
+                    new.end();
+                }
+                Ok(entry.insert(Arc::new(new)).clone())
+            }
+        }
+    }
+
     /// Takes out the damaged files whose shuffle is not known.
     pub fn take_leftovers(&self) -> Vec<PathBuf> {
         mem::take(&mut self.state.write().leftovers)
@@ -312,27 +328,14 @@ impl Shuffle {
             indexed: Arc::new(AtomicBool::new(false)),
             newer_from: AtomicU64::new(0),
             shards: RwLock::new(Some(Shards::new())),
-            ended: Mutex::default(),
         }
     }
 
-    fn shard_or_new(&self, app: &AppId, key: &ShardKey) -> Result<Arc<Shard>> {
-        let at = (key.shard, key.epoch);
-        if let Some(found) = self.shards.read().as_ref().and_then(|shards| shards.get(&at)) {
-            return Ok(found.clone());
-        }
-        let mut shards = self.shards.write();
-        let shards = shards.as_mut().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
-        match shards.entry(at) {
-            btree_map::Entry::Occupied(entry) => Ok(entry.get().clone()),
-            btree_map::Entry::Vacant(entry) => {
-                let new = Shard::new(app.clone(), *key, self.layout, self.indexed.clone());
-                if self.ended.lock().contains(&at) {
-                    new.end();
-                }
-                Ok(entry.insert(Arc::new(new)).clone())
-            }
-        }
+    /// The shard that `key` names, if it is there.
+    fn shard(&self, key: &ShardKey) -> Result<Option<Arc<Shard>>> {
+        let shards = self.shards.read();
+        let shards = shards.as_ref().ok_or_else(|| removed(format_args!("shuffle {}", key.shuffle)))?;
+        Ok(shards.get(&(key.shard, key.epoch)).cloned())
     }
 
     fn shards(&self) -> Vec<Arc<Shard>> {

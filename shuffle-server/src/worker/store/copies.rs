@@ -31,7 +31,9 @@ impl Store {
             body.pay(self.memory(app, more as u32).await?);
         }
         let checked = frame::check_copy(key, layout.range(key.shard), &body, blocks)?;
-        let newest = checked.entries.iter().map(|entry| entry.attempt).max();
+        let Some(newest) = checked.entries.iter().map(|entry| entry.attempt).max() else { return Ok(()) };
+        let shard = self.open_shard(app, key, layout, newest)?;
+        core.apps.end(app, key);
         // As for a frame: the flush of a close comes after it.
         let is_closed = core.closed.read();
         if *is_closed {
@@ -40,9 +42,6 @@ impl Store {
         if core.is_draining() {
             return Err(draining());
         }
-        let shard = core.apps.shard_or_new(app, key, layout)?;
-        core.apps.end(app, key);
-        newest.into_iter().for_each(|attempt| core.apps.saw(app, key.shuffle, attempt));
         shard.adopt(Arc::new(body), checked, core.settings.memtable_max)?;
         drop(is_closed);
         if core.pressed() {

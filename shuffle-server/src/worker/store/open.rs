@@ -110,7 +110,7 @@ pub fn mark_clean(core: &Core) -> Result<()> {
             left.add_under_way(&shard.app, &shard.key, shard.layout, &attempt, &after);
         }
     }
-    core.apps.ended().iter().for_each(|(app, key, layout)| left.add_ended(app, key, *layout));
+    core.apps.ended().iter().for_each(|(app, key)| left.add_ended(app, key));
     // Any folder will do: a start is clean only if all of them are there.
     if !left.is_empty() {
         core.indexes[0].apply(left, false)?;

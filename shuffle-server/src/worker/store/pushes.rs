@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Instant};
 
 use overhand_common::{
     Error, ErrorKind, Result,
-    ids::AppId,
+    ids::{AppId, Layout, ShardKey},
     message::{Ack, Fin, Last, Push},
 };
 
@@ -107,7 +107,7 @@ impl Store {
     /// Finds the shard, and gives it the frame if it has not got it yet.
     fn take(&self, app: &AppId, push: &Push, body: Arc<PooledBuf>, blocks: u32) -> Result<Arc<Shard>> {
         let core = &*self.core;
-        let shard = self.open_shard(app, push)?;
+        let shard = self.open_shard(app, &push.key, push.layout, push.attempt.attempt)?;
         if shard.has(push)? {
             core.metrics.repeated_frames.increment(1);
             return Ok(shard);
@@ -135,22 +135,22 @@ impl Store {
         Ok(shard)
     }
 
-    fn open_shard(&self, app: &AppId, push: &Push) -> Result<Arc<Shard>> {
+    /// The shard for data of `attempt`, which begins a removed shuffle anew if it is newer than the removal.
+    pub(super) fn open_shard(&self, app: &AppId, key: &ShardKey, layout: Layout, attempt: u64) -> Result<Arc<Shard>> {
         let is_closed = self.core.closed.read();
         if *is_closed {
             return Err(closed());
         }
-        let shuffle = push.key.shuffle;
-        let shard = match self.core.apps.shard_or_new(app, &push.key, push.layout) {
+        let shard = match self.core.apps.shard_or_new(app, key, layout) {
             Err(error) if error.kind() == ErrorKind::NotFound => {
-                if !removal::begin_anew(&self.core, app, shuffle, push.attempt.attempt)? {
+                if !removal::begin_anew(&self.core, app, key.shuffle, attempt)? {
                     return Err(error);
                 }
-                self.core.apps.shard_or_new(app, &push.key, push.layout)?
+                self.core.apps.shard_or_new(app, key, layout)?
             }
             other => other?,
         };
-        self.core.apps.saw(app, shuffle, push.attempt.attempt);
+        self.core.apps.saw(app, key.shuffle, attempt);
         Ok(shard)
     }
 }

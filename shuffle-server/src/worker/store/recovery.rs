@@ -43,8 +43,8 @@ impl Recovered {
     pub fn take_left_by_close(&self, indexes: &[Index]) -> Result<()> {
         for index in indexes {
             for ended in index.ended() {
-                let (app, key, layout) = ended?;
-                self.apps.end_or_new(&app, &key, layout)?;
+                let (app, key) = ended?;
+                self.apps.end(&app, &key);
             }
             for attempt in index.under_way() {
                 let (app, key, layout, attempt, after) = attempt?;

@@ -1,13 +1,13 @@
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    Trouble, WorkerId,
+    WorkerId,
     application::{
         state::tests::{anew, see, state, worker, workers},
-        work::BARRED_FOR,
+        work::{BARRED_FOR, Work},
     },
 };
 
@@ -260,17 +260,56 @@ fn one_that_is_alone_is_known_by_its_new_incarnation_and_address() {
 }
 
 #[test]
+fn who_may_have_more_than_the_chain_is_merged_into_it_and_not_just_forgotten() {
+    let mut now = Instant::now();
+    let mut all = workers(4);
+    let mut state = placed(2, &all, now);
+    let [lost, crashed] = chain(&state, 0)[..] else { panic!("two members") };
+    let at = all.iter().position(|worker| worker.place.worker == crashed).expect("one of them");
+    all[at] = anew(&all[at]);
+    see(&mut state, &without(&all, lost), now);
+    now += GRACE;
+    let first = copy(&mut state, now);
+    assert_eq!((first.from.worker, first.partial), (all[at].place.worker, true), "there is nobody better");
+    state.copied(&first, true, now);
+    let second = copy(&mut state, now);
+    assert_eq!((&second.from, &second.to, second.partial), (&first.to, &first.from, false));
+    state.copied(&second, true, now);
+    assert_eq!(state.next_job(now), None, "nobody else is there");
+    assert_eq!(state.health(now).under_replicated_epochs, 1, "something may be missing");
+
+    see(&mut state, &all, now);
+    let merge = copy(&mut state, now);
+    assert_eq!((merge.from.worker, &merge.to, &merge.replaces), (lost, &first.to, &None));
+    state.copied(&merge, false, now);
+    let again = copy(&mut state, now);
+    assert_eq!((again.from.worker, &again.to), (lost, &first.from), "another member takes it");
+    state.copied(&again, true, now);
+    now += BARRED_FOR;
+    let spread = copy(&mut state, now);
+    assert_eq!((&spread.from, &spread.replaces), (&again.to, &Some(first.to.clone())), "the other member lacks it");
+    state.copied(&spread, true, now);
+    state.follow(now);
+    let Some(Job::Forget(forget)) = state.next_job(now) else { panic!("it has nothing that others have not") };
+    assert_ne!(forget.at.worker, again.to.worker);
+    state.forgot(&forget, true, now);
+    assert_eq!(state.health(now).under_replicated_epochs, 0);
+    assert!(state.work.missed.is_empty());
+}
+
+#[test]
 fn a_chain_that_was_too_short_grows_when_a_worker_comes() {
     let now = Instant::now();
     let mut state = state(2, &workers(1), now);
     state.place(0, 10, now).expect("placed");
     assert_eq!(state.health(now).under_replicated_epochs, 1);
     see(&mut state, &workers(2), now);
-    state.trouble(0, &Trouble::Split { shard: 0, epoch: 0 }, now).expect("split");
     let copy = copy(&mut state, now);
-    assert_eq!(copy.replaces, None);
+    assert_eq!((copy.key.epoch, &copy.replaces), (0, &None));
+    assert_eq!(chain(&state, 1).len(), 2, "new data goes on in an epoch with enough of them");
     state.copied(&copy, true, now);
     assert_eq!((chain(&state, 0).len(), state.health(now).under_replicated_epochs), (2, 0));
+    assert_eq!(state.to_leave(now), [], "once");
 }
 
 #[test]
@@ -306,12 +345,12 @@ fn what_fewer_workers_hold_comes_first() {
 }
 
 proptest! {
-    /// Workers die, come back with or without what they held, lose a disk and drain, as long as one that has everything
-    /// stays; when it is over, every epoch has as many good members as it can have, what was drained holds nothing that is
-    /// still wanted, and everybody who may hold something is told when the shuffle goes.
+    /// Workers die, come back with or without what they held, lose a disk and drain, one or two at a time. Nothing is
+    /// forgotten that the chain lacks; when all are back, every epoch has as many good members as it should have, each of
+    /// them has everything that is left, and everybody who may hold something is told when the shuffle goes.
     #[test]
     fn in_the_end_every_epoch_is_where_it_should_be(
-        changes in proptest::collection::vec((0usize..4, 0u8..4), 0..6),
+        changes in proptest::collection::vec((0usize..4, 0u8..4), 0..10),
         fails in proptest::collection::vec(any::<bool>(), 0..10),
         shuffles in 1u32..5,
     ) {
@@ -322,62 +361,96 @@ proptest! {
             state.place(shuffle, 300, now).expect("placed");
         }
         let mut fails = fails.into_iter();
-        let mut gone = None;
-        // What a worker may hold: it comes back with its disk.
-        let mut held = BTreeSet::new();
-        for (at, change) in changes.into_iter().map(Some).chain([None]).map(|change| change.unwrap_or((9, 9))) {
-            match change {
-                // One at a time, so that there is always somebody to copy from.
-                0 => gone = Some(at),
-                1 => all[at] = Worker { draining: false, ..anew(&all[at]) },
-                2 if !all.iter().any(|worker| worker.draining) => all[at].draining = true,
-                3 => all[at].disks_lost += 1,
-                _ => all.iter_mut().for_each(|worker| worker.draining = false),
+        // What a worker holds of an epoch, in three parts; it comes back with its disk.
+        let mut held = BTreeMap::<(ShardKey, Uuid), BTreeSet<u32>>::new();
+        let mut lost = (0..3).cycle();
+        let members = |(key, epoch): (ShardKey, &Epoch)| -> Vec<_> {
+            epoch.chain.iter().map(|place| (key, place.worker.id)).collect()
+        };
+        let mut seen = BTreeSet::new();
+        let mut meet = |state: &State, held: &mut BTreeMap<_, BTreeSet<u32>>| {
+            let new = state.epochs().filter(|(key, _)| seen.insert(*key));
+            held.extend(new.flat_map(members).map(|at| (at, (0..3).collect())));
+        };
+        meet(&state, &mut held);
+        let rounds = changes.chunks(2).chain([&[][..], &[][..]]);
+        for round in rounds {
+            let mut gone = BTreeSet::new();
+            all.iter_mut().for_each(|worker| worker.draining = false);
+            for (at, change) in round.iter().copied() {
+                match change {
+                    0 => drop(gone.insert(all[at].id())),
+                    1 => all[at] = anew(&all[at]),
+                    2 => all[at].draining = true,
+                    _ => all[at].disks_lost += 1,
+                }
+                if [1, 3].contains(&change) {
+                    let part = lost.next().expect("it has no end");
+                    let its = held.iter_mut().filter(|((_, id), _)| *id == all[at].id());
+                    its.for_each(|(_, parts)| parts.retain(|held| *held != part));
+                }
             }
-            let alive: Vec<_> =
-                (0..).zip(&all).filter(|(at, _)| Some(*at) != gone).map(|(_, worker)| worker.clone()).collect();
+            let alive: Vec<_> = all.iter().filter(|worker| !gone.contains(&worker.id())).cloned().collect();
             see(&mut state, &alive, now);
             now += GRACE;
             for round in 0.. {
                 prop_assert!(round < 500, "it never ends");
                 state.follow(now);
+                meet(&state, &mut held);
                 match state.next_job(now) {
                     Some(Job::Copy(copy)) => {
-                        prop_assert!(copy.from.worker.id != copy.to.worker.id);
-                        held.insert((copy.key, copy.to.worker.id));
+                        let (from, to) = (copy.from.worker.id, copy.to.worker.id);
+                        prop_assert!(from != to && !gone.contains(&from) && !gone.contains(&to));
                         let made = !fails.next().unwrap_or(false);
+                        let source = held.get(&(copy.key, from)).filter(|_| made).cloned().unwrap_or_default();
+                        held.entry((copy.key, to)).or_default().extend(source);
                         prop_assert!(!state.copied(&copy, made, now));
                     }
                     Some(Job::Forget(forget)) => {
                         let known = state.get(forget.key.shuffle).expect("there");
                         let epoch = &known.shards[forget.key.shard as usize][forget.key.epoch as usize];
                         prop_assert!(!epoch.chain.contains(&forget.at));
-                        held.remove(&(forget.key, forget.at.worker.id));
+                        let forgotten = held.remove(&(forget.key, forget.at.worker.id)).unwrap_or_default();
+                        for (_, id) in members((forget.key, epoch)) {
+                            let left = &held[&(forget.key, id)];
+                            prop_assert!(forgotten.is_subset(left), "{:?} of {forgotten:?} is left", left);
+                        }
                         state.forgot(&forget, true, now);
                     }
                     None if state.work.barred.is_empty() => break,
                     None => now += BARRED_FOR,
                 }
             }
+            prop_assert!(state.work.running.is_empty());
+            if gone.len() > 1 {
+                // Both members of a chain may be among them.
+                continue;
+            }
+            let there = |place: &Place| !gone.contains(&place.worker.id);
+            let Work { missed, leaving, .. } = &state.work;
+            prop_assert!(!missed.values().flatten().any(there), "{missed:?}");
+            prop_assert!(!missed.is_empty() || !leaving.values().flatten().any(there), "{leaving:?}");
             for (key, epoch) in state.epochs() {
-                let mut ids: Vec<_> = epoch.chain.iter().map(|place| place.worker.id).collect();
-                ids.sort_unstable();
-                ids.dedup();
-                prop_assert_eq!(ids.len(), 2, "{:?}", epoch);
+                let ids: BTreeSet<_> = epoch.chain.iter().map(|place| place.worker.id).collect();
+                prop_assert_eq!((ids.len(), epoch.chain.len()), (2, 2), "{:?}", epoch);
                 let standings = state.standings(key, epoch, now);
                 prop_assert!(standings.iter().all(|standing| *standing == Standing::Whole), "{standings:?}");
-                held.extend(ids.into_iter().map(|id| (key, id)));
             }
-            prop_assert_eq!(state.health(now).under_replicated_epochs, 0);
-            prop_assert!(state.work.running.is_empty() && state.work.doubted.is_empty());
-            let gone_id = gone.map(|at: usize| all[at].id());
-            let here = |place: &Place| Some(place.worker.id) != gone_id;
-            prop_assert!(!state.work.leaving.values().flatten().any(here), "{:?}", state.work.leaving);
-            gone = None;
+            if gone.is_empty() {
+                prop_assert!(state.work.doubted.is_empty());
+                prop_assert_eq!(state.health(now).under_replicated_epochs, 0);
+                for (key, epoch) in state.epochs() {
+                    let copies = held.iter().filter(|((of, _), _)| *of == key).map(|(_, held)| held);
+                    let all: BTreeSet<_> = copies.flatten().collect();
+                    for at in members((key, epoch)) {
+                        prop_assert_eq!(&held.get(&at).into_iter().flatten().collect::<BTreeSet<_>>(), &all);
+                    }
+                }
+            }
         }
         for shuffle in 0..shuffles {
             let told: BTreeSet<_> = state.remove(shuffle).into_iter().map(|place| place.worker.id).collect();
-            let mut holders = held.iter().filter(|(key, _)| key.shuffle == shuffle);
+            let mut holders = held.keys().filter(|(key, _)| key.shuffle == shuffle);
             prop_assert!(holders.all(|(_, id)| told.contains(id)), "{:?} and {:?}", held, told);
         }
     }

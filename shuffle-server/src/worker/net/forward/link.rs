@@ -16,7 +16,7 @@ use super::{Forwarder, Room, Target, passed_on};
 use crate::{
     memory::PooledBuf,
     worker::net::{
-        dial::{Identity, Session, describe, dial, lost},
+        dial::{Session, describe, dial, lost},
         input::Input,
         order::Verdict,
         output::Output,
@@ -96,7 +96,7 @@ impl Link {
     /// Dials and serves the connection to its end.
     pub async fn run(&mut self, forwarder: &Forwarder, target: &Target) -> End {
         let token = forwarder.tokens.of(&target.app);
-        let session = match dial(&target.next, Identity::Exact, &token, forwarder.silence).await {
+        let session = match dial(&target.next, &token, forwarder.silence).await {
             Ok(session) => session,
             Err(error) => return End::Unreached(error),
         };
