@@ -63,10 +63,15 @@ impl Service {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = ticks.tick() => self.change(|state| state.tidy(Instant::now())),
+                _ = ticks.tick() => self.tidy(Instant::now()),
                 () = stop.cancelled() => return Ok(()),
             }
         }
+    }
+
+    /// Notices what has become of those that are silent.
+    pub fn tidy(&self, now: Instant) {
+        self.change(|state| state.tidy(now));
     }
 
     /// Sets the gauges to what is so now.
@@ -107,7 +112,9 @@ impl Service {
         over.unwrap_or_default()
     }
 
-    fn register(
+    /// Answers a driver that starts an application. `Denied` without the registration secret, else as of
+    /// [`State::register`].
+    pub fn register(
         &self,
         request: &proto::RegisterApplicationRequest,
         now: Instant,
@@ -136,7 +143,9 @@ impl Service {
         })
     }
 
-    fn keep_alive(&self, request: proto::KeepAliveRequest, now: Instant) -> Result<proto::KeepAliveResponse> {
+    /// Answers a driver that is alive, with the workers that are. `Denied` if its token is not good, else as of
+    /// [`State::keep_alive`].
+    pub fn keep_alive(&self, request: proto::KeepAliveRequest, now: Instant) -> Result<proto::KeepAliveResponse> {
         let Claims { app, tenant, .. } = self.driver(&request.token)?;
         let wellbeing = request.health.map(Wellbeing::decode);
         self.change(|state| {
@@ -157,13 +166,16 @@ impl Service {
         Ok(proto::RenewTokenResponse { token, token_lifetime_ms: millis(self.access.token_lifetime) })
     }
 
-    fn end(&self, request: &proto::EndApplicationRequest, now: Instant) -> Result<proto::EndApplicationResponse> {
+    /// Answers a driver that ends its application. `Denied` if its token is not good.
+    pub fn end(&self, request: &proto::EndApplicationRequest, now: Instant) -> Result<proto::EndApplicationResponse> {
         let claims = self.driver(&request.token)?;
         self.change(|state| state.end(&claims.app, now));
         Ok(proto::EndApplicationResponse {})
     }
 
-    fn heartbeat(&self, request: proto::HeartbeatRequest, now: Instant) -> Result<proto::HeartbeatResponse> {
+    /// Answers a worker's report with what may leave it. `Denied` if it is none of the cluster, else as of
+    /// [`State::heartbeat`].
+    pub fn heartbeat(&self, request: proto::HeartbeatRequest, now: Instant) -> Result<proto::HeartbeatResponse> {
         self.access.secret.check_own(&request.token)?;
         let holdings = Holdings::decode(&request)?;
         let info = request.worker.ok_or_else(|| Error::new(ErrorKind::Invalid, "the report names no worker"))?;

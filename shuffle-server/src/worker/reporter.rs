@@ -100,6 +100,11 @@ impl Reports {
         self.news.send_replace(());
     }
 
+    /// Changes when something changed that coordinators should know at once.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
+    }
+
     /// The worker deletes this application: drivers that come back are to be told.
     fn deleting(&self, app: &AppId) {
         self.votes.lock().deleting(app);
@@ -108,8 +113,8 @@ impl Reports {
 
     /// Reports to the coordinator of this number until `stop`.
     pub async fn run(self: Arc<Self>, to: usize, stop: CancellationToken) -> Result<()> {
-        let Coordinator { address, health } = &self.coordinators[to];
-        let mut news = self.news.subscribe();
+        let address = &self.coordinators[to].address;
+        let mut news = self.news();
         let mut channel: Option<Channel> = None;
         let mut failing = false;
         loop {
@@ -120,23 +125,18 @@ impl Reports {
                 () = stop.cancelled() => break,
             };
             let pause = match reported {
-                Ok(answer) => {
+                Ok((deleted, answer)) => {
                     if std::mem::take(&mut failing) {
                         tracing::info!(coordinator = address, "the coordinator takes reports again");
                     }
-                    health.good();
-                    let pause = Duration::from_millis(answer.interval_ms).clamp(PAUSES.0, PAUSES.1);
-                    self.heard(to, answer);
-                    pause
+                    self.heard(to, &deleted, answer)
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut failing, true) {
                         tracing::warn!(coordinator = address, error, "the coordinator takes no reports");
                     }
-                    health.bad(error);
-                    self.votes.lock().silent(to);
                     channel = None;
-                    AGAIN
+                    self.unheard(to, error)
                 }
             };
             tokio::select! {
@@ -149,33 +149,58 @@ impl Reports {
         Ok(())
     }
 
-    fn heard(&self, from: usize, answer: HeartbeatResponse) {
+    /// What is told to the coordinator of this number now, and which deletions it hears of by that.
+    pub fn next(&self, to: usize) -> Result<(HeartbeatRequest, BTreeSet<AppId>)> {
+        let deleted = self.votes.lock().untold(to);
+        let request = HeartbeatRequest {
+            worker: Some(self.own().encode()),
+            apps: self.store.apps().into_iter().map(String::from).collect(),
+            token: self.secret.sign_own()?,
+            usage: self.usage(),
+            deleted_apps: deleted.iter().cloned().map(String::from).collect(),
+        };
+        Ok((request, deleted))
+    }
+
+    /// Coordinator `from`, which was told of `deleted`, has answered. Has deleted what may go by its word and the others'.
+    /// Returns how long after the beginning of this report the next one is due.
+    pub fn heard(&self, from: usize, deleted: &BTreeSet<AppId>, answer: HeartbeatResponse) -> Duration {
+        self.coordinators[from].health.good();
         // A name that is none is of no application that is here.
         let known = |names: Vec<String>| -> BTreeSet<AppId> {
             names.into_iter().filter_map(|name| name.parse().ok()).collect()
         };
-        let gone = self.votes.lock().heard(from, known(answer.ended_apps), known(answer.expired_apps));
+        let gone = {
+            let mut votes = self.votes.lock();
+            votes.told(from, deleted);
+            votes.heard(from, known(answer.ended_apps), known(answer.expired_apps))
+        };
         for app in gone {
             if self.deletions.try_send(app).is_err() {
-                return;
+                break;
             }
         }
+        Duration::from_millis(answer.interval_ms).clamp(PAUSES.0, PAUSES.1)
     }
 
-    async fn report(&self, to: usize, channel: &mut Option<Channel>) -> Result<HeartbeatResponse, String> {
+    /// Coordinator `from` did not answer, and why. Returns how long after the beginning of this report the next one is due.
+    pub fn unheard(&self, from: usize, why: String) -> Duration {
+        self.coordinators[from].health.bad(why);
+        self.votes.lock().silent(from);
+        AGAIN
+    }
+
+    async fn report(
+        &self,
+        to: usize,
+        channel: &mut Option<Channel>,
+    ) -> Result<(BTreeSet<AppId>, HeartbeatResponse), String> {
         let address = &self.coordinators[to].address;
         let connected = match channel.take() {
             Some(connected) => connected,
             None => control::connect(address, PATIENCE).await?,
         };
-        let deleted = self.votes.lock().untold(to);
-        let request = HeartbeatRequest {
-            worker: Some(self.own().encode()),
-            apps: self.store.apps().into_iter().map(String::from).collect(),
-            token: self.secret.sign_own().map_err(|error| error.to_string())?,
-            usage: self.usage(),
-            deleted_apps: deleted.iter().cloned().map(String::from).collect(),
-        };
+        let (request, deleted) = self.next(to).map_err(|error| error.to_string())?;
         let answer = CoordinatorClient::new(connected.clone()).heartbeat(request).await;
         let answer = answer.map_err(|status| match status.code() {
             Code::PermissionDenied => {
@@ -185,8 +210,7 @@ impl Reports {
             _ => format!("{address}: {}", status.message()),
         })?;
         *channel = Some(connected);
-        self.votes.lock().told(to, &deleted);
-        Ok(answer.into_inner())
+        Ok((deleted, answer.into_inner()))
     }
 
     fn own(&self) -> Report {
