@@ -80,6 +80,13 @@ pub struct Answer {
     pub over_quota: String,
 }
 
+impl Answer {
+    /// What a coordinator answered, without the workers that make no sense.
+    pub fn read(workers: Vec<WorkerInfo>, replicas: u32, over_quota: String) -> Self {
+        Self { workers: workers.into_iter().filter_map(Worker::read).collect(), replicas, over_quota }
+    }
+}
+
 /// How a member of a chain fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {

@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use overhand_proto::v1::{RegisterApplicationRequest, RegisterApplicationResponse, WorkerInfo};
+use overhand_proto::v1::{RegisterApplicationRequest, RegisterApplicationResponse};
 use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, mpsc},
@@ -18,16 +18,17 @@ use tokio::{
     time::{Instant as Time, sleep, timeout_at},
 };
 
-use super::{ApplicationConfig, Shared, cluster::Answer, cluster::Worker};
+use super::{
+    ApplicationConfig, Shared,
+    cluster::Answer,
+    keeper::{Keeper, SHORTEST_PAUSE},
+};
 use crate::{
     Error, ErrorKind, Result,
     client::now,
     control::{Coordinators, Refusal},
 };
 
-const SHORTEST_PAUSE: Duration = Duration::from_millis(200);
-/// A lease may be long; what happens to workers should be known soon.
-const LONGEST_PAUSE: Duration = Duration::from_secs(3);
 /// When a coordinator knows that the application has ended, the others have this long to hear it too.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -111,24 +112,20 @@ impl Lease {
     /// Keeps the lease with one coordinator, for ever; says how it went the first time.
     async fn keep(self: Arc<Self>, at: usize, first: mpsc::Sender<Result<(), Refusal>>) {
         let mut first = Some(first);
-        let (mut known, mut lease) = (false, Duration::ZERO);
-        let mut failing = false;
+        let mut keeper = Keeper::default();
         loop {
-            let done = self.keep_once(at, known).await;
-            let failed = done.is_err();
-            if let Err(error) = &done
-                && !failing
-            {
-                tracing::warn!(app = %self.shared.config.app, coordinator = self.coordinators.address(at), %error,
-                    "the lease was not kept");
-            }
-            failing = failed;
-            let (answer, done) = match done {
-                Ok((kept, answer)) => {
-                    (known, lease) = (true, kept);
+            let (answer, done) = match self.keep_once(at, &keeper).await {
+                Ok((lease, answer)) => {
+                    keeper.kept(lease);
                     (Some(answer), Ok(()))
                 }
-                Err(refusal) => (None, Err(refusal)),
+                Err(refusal) => {
+                    if keeper.failed() {
+                        tracing::warn!(app = %self.shared.config.app, coordinator = self.coordinators.address(at),
+                            error = %refusal, "the lease was not kept");
+                    }
+                    (None, Err(refusal))
+                }
             };
             self.learn(at, answer);
             if let Some(first) = first.take() {
@@ -136,32 +133,30 @@ impl Lease {
                 let _ = first.try_send(done);
             }
             sleep(SHORTEST_PAUSE).await;
-            let pause = (lease / if failed { 12 } else { 3 }).clamp(SHORTEST_PAUSE, LONGEST_PAUSE) - SHORTEST_PAUSE;
             tokio::select! {
-                () = sleep(pause) => {}
+                () = sleep(keeper.pause() - SHORTEST_PAUSE) => {}
                 () = self.refresh.notified() => {}
             }
         }
     }
 
-    async fn keep_once(&self, at: usize, known: bool) -> Result<(Duration, Answer), Refusal> {
-        let token = self.token.lock().clone().filter(|token| known && now() < token.renew_at);
+    async fn keep_once(&self, at: usize, keeper: &Keeper) -> Result<(Duration, Answer), Refusal> {
+        let token = self.token.lock().clone().filter(|token| keeper.is_known() && now() < token.renew_at);
         if let Some(token) = token {
             let health = self.shared.state.lock().health(Instant::now()).encode();
             match self.coordinators.keep_alive(at, &token.text, health).await {
                 Ok(kept) => {
-                    let answer = answer(kept.workers, kept.replicas, kept.over_quota);
+                    let answer = Answer::read(kept.workers, kept.replicas, kept.over_quota);
                     return Ok((Duration::from_millis(kept.lease_ms), answer));
                 }
-                // One that was started again knows nothing of the application yet.
-                Err(Refusal::Said(error)) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => {}
+                Err(Refusal::Said(error)) if Keeper::registers_anew(&error) => {}
                 Err(refusal) => return Err(refusal),
             }
         }
         let registered = self.coordinators.register(at, request(&self.shared.config)).await?;
         self.adopt(&registered);
         let lease = Duration::from_millis(registered.lease_ms);
-        Ok((lease, answer(registered.workers, registered.replicas, registered.over_quota)))
+        Ok((lease, Answer::read(registered.workers, registered.replicas, registered.over_quota)))
     }
 
     /// Takes the token of a registration if a new one is due: one is as good as another.
@@ -218,10 +213,6 @@ impl Lease {
     pub(super) fn stop(&self) {
         self.keepers.lock().drain(..).for_each(|keeper| keeper.abort());
     }
-}
-
-fn answer(workers: Vec<WorkerInfo>, replicas: u32, over_quota: String) -> Answer {
-    Answer { workers: workers.into_iter().filter_map(Worker::read).collect(), replicas, over_quota }
 }
 
 fn request(config: &ApplicationConfig) -> RegisterApplicationRequest {

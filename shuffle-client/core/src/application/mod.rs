@@ -2,6 +2,7 @@
 //!
 //! - [`Application`]: what the driver holds.
 //! - `lease`: keeps the lease with every coordinator, and so the token and the view of the workers fresh.
+//! - `keeper`: what to say to one coordinator next, and when; pure.
 //! - `cluster`: the workers as the coordinators see them, in one view; pure.
 //! - `placing`: which workers the shards of a shuffle go to; pure.
 //! - `suspects`: workers that tasks complained about; pure.
@@ -22,6 +23,7 @@
 mod cluster;
 mod config;
 mod health;
+mod keeper;
 mod lease;
 mod orders;
 mod placing;
@@ -35,6 +37,7 @@ mod work;
 pub(crate) mod sim {
     pub use super::{
         cluster::{Answer, Worker},
+        keeper::{Keeper, SHORTEST_PAUSE},
         state::State,
         work::Job,
     };
