@@ -21,7 +21,7 @@ type Queue = Arc<Mutex<VecDeque<u64>>>;
 
 /// The simulated world's clock, tasks, chance and trace.
 #[derive(Clone)]
-pub struct Sim(Rc<Inner>);
+pub struct Sim(Rc<Inner>, Rc<RefCell<SmallRng>>);
 
 struct Inner {
     /// Since the beginning.
@@ -32,7 +32,6 @@ struct Inner {
     tasks: RefCell<BTreeMap<u64, Task>>,
     ready: Queue,
     timers: RefCell<BTreeMap<(Duration, u64), Waker>>,
-    rng: RefCell<SmallRng>,
     hash: RefCell<DefaultHasher>,
     prints: bool,
 }
@@ -60,17 +59,22 @@ impl Wake for Wakes {
 impl Sim {
     /// A world in which `seed` decides everything; `prints`: its trace goes to standard output.
     pub fn new(seed: u64, prints: bool) -> Self {
-        Self(Rc::new(Inner {
+        let inner = Inner {
             now: Cell::default(),
             base: Instant::now(),
             next: Cell::new(1),
             tasks: RefCell::default(),
             ready: Queue::default(),
             timers: RefCell::default(),
-            rng: RefCell::new(SmallRng::seed_from_u64(seed)),
             hash: RefCell::default(),
             prints,
-        }))
+        };
+        Self(Rc::new(inner), generator(seed))
+    }
+
+    /// The same world with a chance of its own: what is drawn there changes nothing of what is drawn here.
+    pub fn aside(&self, seed: u64) -> Self {
+        Self(Rc::clone(&self.0), generator(!seed))
     }
 
     /// Since the beginning.
@@ -85,7 +89,7 @@ impl Sim {
 
     /// A number from `range`.
     pub fn pick(&self, range: std::ops::Range<u64>) -> u64 {
-        self.0.rng.borrow_mut().random_range(range)
+        self.1.borrow_mut().random_range(range)
     }
 
     /// True in `percent` of 100 cases.
@@ -195,4 +199,8 @@ impl Sim {
             task.future = Some(future);
         }
     }
+}
+
+fn generator(seed: u64) -> Rc<RefCell<SmallRng>> {
+    Rc::new(RefCell::new(SmallRng::seed_from_u64(seed)))
 }

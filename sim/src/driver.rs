@@ -1,19 +1,20 @@
-//! The driver: the real state, fed with what workers report, and the calls that it makes.
-//!
-//! In the place of coordinators there is one view of who reported within the last seconds.
+//! The driver: the real state, fed with what coordinators answer (see `lease`), and the calls that it makes.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use overhand_client::{
     AppId, ApplicationConfig, Place, Placement, Result, Trouble,
-    sim::{Answer, Job, State, Worker as Seen},
+    sim::{Answer, Job, State},
 };
 use overhand_common::{
-    ErrorKind,
+    Error, ErrorKind,
     message::{Forget, Kind, RemoveShuffle, Replicate},
 };
-use overhand_server::worker::store::Usage;
-use uuid::Uuid;
+use tokio::sync::Notify;
 
 use crate::{
     clock::{Host, Sim},
@@ -24,8 +25,6 @@ use crate::{
 
 /// The driver's host.
 pub const DRIVER: Host = 100;
-/// Whose last word is older is silent.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// A worker that is silent for that long is lost.
 const REPAIR_AFTER: Duration = Duration::from_secs(10);
 const AT_A_TIME: usize = 2;
@@ -39,7 +38,9 @@ struct Inner {
     net: Net,
     app: AppId,
     state: RefCell<State>,
-    heard: RefCell<BTreeMap<Uuid, (Seen, Duration)>>,
+    /// A task's trouble calls for a fresh view of the workers.
+    wants_news: Notify,
+    is_dead: Cell<bool>,
     running: RefCell<usize>,
     broken: Option<Broken>,
 }
@@ -57,7 +58,8 @@ impl Driver {
             net: net.clone(),
             app: app.clone(),
             state: RefCell::new(State::new(&config)),
-            heard: RefCell::default(),
+            wants_news: Notify::new(),
+            is_dead: Cell::default(),
             running: RefCell::default(),
             broken,
         }));
@@ -66,33 +68,27 @@ impl Driver {
         this
     }
 
-    /// A worker reports.
-    pub fn hear(&self, place: Place, draining: bool, usage: Usage) {
-        let host = place.address.split(':').next().unwrap_or_default().to_owned();
-        let seen = Seen {
-            place,
-            host,
-            zone: String::new(),
-            tags: vec![],
-            memory_used: usage.memory_used,
-            memory_budget: usage.memory_budget,
-            disk_free: 1 << 40,
-            draining,
-            disks_lost: usage.disks_lost,
-            held: 0,
-        };
-        self.0.heard.borrow_mut().insert(seen.id(), (seen, self.0.sim.now()));
+    /// Takes the last answers of the coordinators that are in reach.
+    pub fn see<'a>(&self, answers: impl Iterator<Item = &'a Answer>) {
+        self.0.state.borrow_mut().see(answers, self.0.sim.instant());
+    }
+
+    /// Waits until the workers should be asked for anew.
+    pub async fn wants_news(&self) {
+        self.0.wants_news.notified().await;
+    }
+
+    /// The driver's process is gone.
+    pub fn die(&self) {
+        self.0.is_dead.set(true);
+        self.0.sim.kill(DRIVER);
     }
 
     async fn keep(self) {
-        let Inner { sim, state, heard, running, .. } = &*self.0;
+        let Inner { sim, state, running, .. } = &*self.0;
         loop {
             sim.sleep(Duration::from_millis(500)).await;
-            let alive = heard.borrow();
-            let alive = alive.values().filter(|(_, at)| *at + TIMEOUT > sim.now()).map(|(seen, _)| seen.clone());
-            let answer = Answer { workers: alive.collect(), ..Answer::default() };
             let mut state = state.borrow_mut();
-            state.see([answer].iter(), sim.instant());
             state.follow(sim.instant());
             while *running.borrow() < AT_A_TIME
                 && let Some(job) = state.next_job(sim.instant())
@@ -172,19 +168,25 @@ impl Driver {
     pub async fn ask(&self, shuffle: u32, trouble: &Trouble) -> Result<Placement> {
         let Inner { sim, state, .. } = &*self.0;
         sim.sleep(sim.millis(0..5)).await;
+        if self.0.is_dead.get() {
+            return Err(Error::new(ErrorKind::Retry, "the driver is gone"));
+        }
         let asked = Trouble::decode(&trouble.encode())?;
         let done = state.borrow_mut().trouble(shuffle, &asked, sim.instant()).map(drop);
         sim.trace(format_args!("driver: {asked:?}: {}", done.is_ok()));
+        if !matches!(asked, Trouble::Split { .. }) {
+            self.0.wants_news.notify_waiters();
+        }
         done?;
         let answer = Placement::decode(&self.answer(shuffle).encode())?;
         sim.sleep(sim.millis(0..5)).await;
         Ok(answer)
     }
 
-    /// Whether every chain is as long and as well as it should be, and none has any of `gone`.
+    /// Whether every chain is as long and as well as it should be, and none has `gone` or what it was before.
     pub fn is_whole_without(&self, gone: &overhand_client::WorkerId) -> bool {
         let state = self.0.state.borrow();
-        let has = |place: &Place| place.worker == *gone;
+        let has = |place: &Place| place.worker.id == gone.id && place.worker.incarnation <= gone.incarnation;
         let named = state.epochs().flat_map(|(_, epoch)| &epoch.chain).any(has);
         !named && state.health(self.0.sim.instant()).under_replicated_epochs == 0
     }

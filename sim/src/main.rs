@@ -38,7 +38,8 @@ fn main() -> ExitCode {
         println!("{report:#?}");
         return if report.violations.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
     }
-    let (begun, next, lost, attempts) = (Instant::now(), AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    let (begun, next) = (Instant::now(), AtomicU64::new(0));
+    let (lost, attempts, expired) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let failed = Mutex::new(vec![]);
     let more = |number: u64| match arguments.seeds {
         Some(seeds) => number < seeds,
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
                         Ok(report) => {
                             lost.fetch_add(report.lost as u64, Relaxed);
                             attempts.fetch_add(report.finished as u64, Relaxed);
+                            expired.fetch_add(u64::from(report.expired), Relaxed);
                             report.violations
                         }
                         Err(_) => vec!["it panicked".into()],
@@ -75,9 +77,11 @@ fn main() -> ExitCode {
     let mut failed = failed.into_inner().expect("nobody panics with it");
     failed.sort_unstable();
     println!(
-        "{} map tasks finished, {} of them were lost where that may be; seeds that failed: {failed:?}",
+        "{} map tasks finished, {} of them were lost and {} applications expired early where that may be; seeds that \
+         failed: {failed:?}",
         attempts.into_inner(),
-        lost.into_inner()
+        lost.into_inner(),
+        expired.into_inner()
     );
     if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

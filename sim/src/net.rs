@@ -15,7 +15,7 @@ use crate::clock::{Host, Sim};
 /// How long a dial waits for a host that does not answer.
 const DIAL: Duration = Duration::from_secs(3);
 /// How soon what a cut held back comes after it.
-const RETRANSMITS: Duration = Duration::from_millis(200);
+pub const RETRANSMITS: Duration = Duration::from_millis(200);
 
 /// All hosts and connections.
 #[derive(Clone)]
@@ -89,7 +89,7 @@ impl Net {
 
     /// Connects; none if nobody answers.
     pub async fn connect(&self, here: Host, there: Host) -> Option<Conn> {
-        self.sim.sleep(self.latency()).await;
+        self.sim.sleep(latency(&self.sim)).await;
         if self.is_cut(here, there) {
             self.sim.sleep(DIAL).await;
             return None;
@@ -146,10 +146,11 @@ impl Net {
     pub fn is_cut(&self, a: Host, b: Host) -> bool {
         self.state.borrow().cuts.contains(&(a.min(b), a.max(b)))
     }
+}
 
-    fn latency(&self) -> Duration {
-        if self.sim.chance(3) { self.sim.millis(20..400) } else { Duration::from_micros(self.sim.pick(50..3000)) }
-    }
+/// How long a message is on its way.
+pub fn latency(sim: &Sim) -> Duration {
+    if sim.chance(3) { sim.millis(20..400) } else { Duration::from_micros(sim.pick(50..3000)) }
 }
 
 impl Conn {
@@ -162,7 +163,7 @@ impl Conn {
             return;
         }
         let before = flow.messages.back().map_or(Duration::ZERO, |(at, _)| *at);
-        let at = before.max(self.net.sim.now() + self.net.latency());
+        let at = before.max(self.net.sim.now() + latency(&self.net.sim));
         flow.messages.push_back((at, bytes));
         drop(flow);
         self.output.changed.notify_one();

@@ -9,6 +9,10 @@ pub enum Broken {
     NoSettling,
     /// A worker that took a copy says so without having it.
     NoCopying,
+    /// Workers delete what a single coordinator calls expired.
+    OneWordIsEnough,
+    /// Workers take for deleted what they have not deleted.
+    NoDeleting,
 }
 
 /// What a run is to be like.

@@ -3,7 +3,7 @@
 use std::{
     cell::{Cell, RefCell},
     collections::BTreeMap,
-    path::Path,
+    path::{Path, PathBuf},
     rc::Rc,
     time::Duration,
 };
@@ -12,7 +12,10 @@ use overhand_client::{AppId, Attempt, ErrorKind, Expected};
 
 use crate::{
     clock::Sim,
+    control::Control,
     driver::Driver,
+    ending::Ending,
+    lease::Lease,
     net::Net,
     options::Options,
     reader::{Given, READERS, read},
@@ -37,6 +40,8 @@ pub struct Report {
     pub finished: usize,
     /// Attempts that were lost, and might be.
     pub lost: usize,
+    /// Whether the application was deleted before its driver was gone, because it could not be heard for too long.
+    pub expired: bool,
     /// How the run was set up.
     pub plan: String,
 }
@@ -49,6 +54,7 @@ struct Known {
     next_attempt: Cell<u64>,
     violations: RefCell<Vec<String>>,
     lost: Cell<usize>,
+    expired: Cell<bool>,
 }
 
 impl Known {
@@ -67,7 +73,8 @@ pub fn run(seed: u64, options: Options) -> Report {
     let plan = Plan::draw(&sim);
     sim.trace(format_args!("seed {seed}: {plan:?}"));
     let known = Rc::new(Known::default());
-    let ended = sim.run(LIMIT, whole(sim.clone(), plan, dir.path().to_owned(), options, Rc::clone(&known)));
+    let ended =
+        sim.run(LIMIT, whole(sim.clone(), sim.aside(seed), plan, dir.path().to_owned(), options, Rc::clone(&known)));
     if ended.is_none() {
         known.violates(&sim, format!("it is stuck: not over after {LIMIT:?}"));
     }
@@ -76,21 +83,29 @@ pub fn run(seed: u64, options: Options) -> Report {
         violations: known.violations.borrow().clone(),
         finished: known.valid.borrow().len(),
         lost: known.lost.get(),
+        expired: known.expired.get(),
         plan: format!("{plan:?}"),
     }
 }
 
-async fn whole(sim: Sim, plan: Plan, dir: std::path::PathBuf, options: Options, known: Rc<Known>) {
+/// `aside` is the chance of all that is about coordinators.
+async fn whole(sim: Sim, aside: Sim, plan: Plan, dir: PathBuf, options: Options, known: Rc<Known>) {
     let app: AppId = "app-1".parse().expect("well-formed");
     let net = Net::new(&sim);
     let driver = Driver::start(&sim, &net, &app, plan.replicas, options.broken);
-    let world = World::start((&sim, &net, &driver), &app, plan, dir, options.broken);
-    sim.sleep(Duration::from_secs(3)).await;
+    let control = Control::start(&aside, &net);
+    let world = World::start((&sim, &net, &driver, &control), &app, plan, dir, options.broken);
+    sim.sleep(Duration::from_secs(1)).await;
+    let lease = Lease::start(&aside, &control, &driver, &app);
+    sim.sleep(Duration::from_secs(2)).await;
     let partitions = sim.pick(1..600) as u32;
     let placement = driver.placement(SHUFFLE, partitions).expect("there are workers");
     sim.trace(format_args!("placed:{}", driver.describe(SHUFFLE)));
     let client = Client::new(&sim, &net, &driver, placement, options.broken);
-    sim.spawn(0, world.clone().torment(Duration::from_secs(sim.pick(5..90))));
+    let time = Duration::from_secs(sim.pick(5..90));
+    sim.spawn(0, world.clone().torment(time));
+    let away = control.lease() / 2 - Duration::from_secs(7);
+    sim.spawn(0, control.clone().torment(time, world.hosts(), away));
     let open = Rc::new(Cell::new(sim.pick(2..9)));
     for map_index in 0..open.get() as u32 {
         let (client, known, open) = (client.clone(), Rc::clone(&known), Rc::clone(&open));
@@ -119,6 +134,13 @@ async fn whole(sim: Sim, plan: Plan, dir: std::path::PathBuf, options: Options, 
         known.violates(&sim, format!("the shuffle can't be removed: {error}"));
     }
     check_empty(&sim, &known, &world);
+    known.expired.set(control.promise().is_deleted());
+    let placement = driver.placement(SHUFFLE + 1, partitions).expect("all workers are well");
+    let client = Client::new(&sim, &net, &driver, placement, options.broken);
+    let ending = Ending { sim: &aside, driver: &driver, lease: &lease, control: &control, world: &world };
+    ending.run(&client, SHUFFLE + 1, partitions).await;
+    ending.remains(&app).into_iter().for_each(|what| known.violates(&sim, what));
+    known.violations.borrow_mut().extend(control.promise().violations());
 }
 
 /// Runs a map task until an attempt has finished, now and then two attempts at a time.
@@ -157,7 +179,8 @@ async fn attempt(client: &Client, known: &Known, map_index: u32, partitions: u32
     }
 }
 
-fn draw_output(sim: &Sim, partitions: u32) -> Output {
+/// What an attempt is to write.
+pub fn draw_output(sim: &Sim, partitions: u32) -> Output {
     let mut output = Output::new();
     for _ in 0..sim.pick(1..12) {
         let partition = sim.pick(0..u64::from(partitions)) as u32;

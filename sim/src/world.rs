@@ -13,11 +13,13 @@ use overhand_server::worker::store::Durability;
 
 use crate::{
     clock::{Host, Sim},
+    control::Control,
     disk::Fault,
     driver::{DRIVER, Driver},
     net::Net,
     options::Broken,
     reader::READERS,
+    reports,
     worker::{Worker, make_folder},
     writer::WRITERS,
 };
@@ -73,6 +75,7 @@ struct Inner {
     net: Net,
     app: AppId,
     driver: Driver,
+    control: Control,
     plan: Plan,
     dir: PathBuf,
     broken: Option<Broken>,
@@ -86,7 +89,7 @@ struct Inner {
 impl World {
     /// Starts the workers of `plan` in folders below `dir`.
     pub fn start(
-        (sim, net, driver): (&Sim, &Net, &Driver),
+        (sim, net, driver, control): (&Sim, &Net, &Driver, &Control),
         app: &AppId,
         plan: Plan,
         dir: PathBuf,
@@ -97,6 +100,7 @@ impl World {
             net: net.clone(),
             app: app.clone(),
             driver: driver.clone(),
+            control: control.clone(),
             plan,
             dir,
             broken,
@@ -105,7 +109,7 @@ impl World {
             destroyed: RefCell::default(),
             worst: Cell::new(0),
         }));
-        for host in 1..=plan.workers {
+        for host in this.hosts() {
             this.format(host);
             this.boot(host);
         }
@@ -124,14 +128,19 @@ impl World {
         self.0.workers.borrow().values().cloned().collect()
     }
 
+    /// The hosts of all workers, also those that are down.
+    pub fn hosts(&self) -> Vec<Host> {
+        (1..=self.0.plan.workers).collect()
+    }
+
     /// Where a worker's data is.
     pub fn folder(&self, host: Host) -> PathBuf {
         self.0.dir.join(format!("w{host}"))
     }
 
-    /// Whether more copies were destroyed at a time than the replicas make up for.
+    /// Whether more copies were destroyed at a time than the replicas make up for, or the application was deleted.
     pub fn may_lose(&self) -> bool {
-        self.0.worst.get() >= self.0.plan.replicas as usize
+        self.0.worst.get() >= self.0.plan.replicas as usize || self.0.control.promise().is_deleted()
     }
 
     fn format(&self, host: Host) {
@@ -142,7 +151,7 @@ impl World {
     }
 
     fn boot(&self, host: Host) {
-        let Inner { sim, net, app, plan, broken, driver, workers, .. } = &*self.0;
+        let Inner { sim, net, app, plan, broken, control, workers, .. } = &*self.0;
         let settings = |plain| overhand_server::worker::store::Settings {
             memory_budget: plan.memory,
             high_mark: plan.memory / 2,
@@ -154,15 +163,7 @@ impl World {
         };
         let worker = Worker::start((sim, net), host, app, self.folder(host), settings, *broken);
         workers.borrow_mut().insert(host, worker.clone());
-        let (sim, net, driver) = (sim.clone(), net.clone(), driver.clone());
-        self.0.sim.spawn(host, async move {
-            loop {
-                if !net.is_cut(host, DRIVER) {
-                    driver.hear(worker.place(), worker.store().is_draining(), worker.store().usage());
-                }
-                sim.sleep(Duration::from_secs(1)).await;
-            }
-        });
+        reports::start(sim, control, host, &worker, *broken);
     }
 
     /// A worker vanishes in the middle of whatever it does.
@@ -171,6 +172,12 @@ impl World {
         self.0.net.down(host);
         self.0.sim.kill(host);
         drop(worker);
+    }
+
+    /// A worker vanishes and is back at once with what is on its disk.
+    pub fn reopen(&self, host: Host) {
+        self.kill(host);
+        self.boot(host);
     }
 
     fn destroy(&self, worker: WorkerId, for_good: bool, committed: bool) {

@@ -53,7 +53,7 @@ pub mod writer;
 #[cfg(feature = "sim")]
 pub mod sim {
     pub use crate::{
-        application::sim::{Answer, Job, Keeper, SHORTEST_PAUSE, State, Worker},
+        application::sim::{Answer, Job, Keeper, SHORTEST_PAUSE, State},
         reader::sim::{Lacking, NextRead, Read, Shards, Wanted},
         writer::sim::{Legs, NextFrame, Piece},
     };

@@ -36,7 +36,7 @@ mod work;
 #[cfg(feature = "sim")]
 pub(crate) mod sim {
     pub use super::{
-        cluster::{Answer, Worker},
+        cluster::Answer,
         keeper::{Keeper, SHORTEST_PAUSE},
         state::State,
         work::Job,
