@@ -239,8 +239,11 @@ impl State {
     pub fn copied(&mut self, copy: &Copy, made: bool, now: Instant) -> bool {
         self.work.running.remove(&copy.key);
         let shuffle = copy.key.shuffle;
-        if self.shuffles.get(&shuffle).is_none_or(|known| known.born != copy.born) {
-            return !self.shuffles.contains_key(&shuffle);
+        match self.shuffles.get_mut(&shuffle) {
+            // It may have forgotten all else of the shuffle meanwhile.
+            Some(known) if known.born == copy.born => known.met(std::slice::from_ref(&copy.to)),
+            Some(_) => return false,
+            None => return true,
         }
         if !made {
             self.health.copies_failed += 1;

@@ -327,6 +327,26 @@ fn a_shuffle_removed_meanwhile_is_removed_at_the_target_too() {
 }
 
 #[test]
+fn who_forgets_one_epoch_while_it_takes_another_is_told_of_the_removal() {
+    let mut now = Instant::now();
+    let all = workers(3);
+    let mut state = placed(2, &all, now);
+    let lost = chain(&state, 0)[0];
+    see(&mut state, &without(&all, lost), now);
+    now += GRACE;
+    let first = copy(&mut state, now);
+    state.copied(&first, true, now);
+    see(&mut state, &all, now);
+    state.follow(now);
+    let Some(Job::Forget(forget)) = state.next_job(now) else { panic!("others have it") };
+    // Meanwhile it takes something else.
+    let other = Copy { key: ShardKey { epoch: 1, ..first.key }, to: forget.at.clone(), replaces: None, ..first };
+    state.forgot(&forget, true, now);
+    state.copied(&other, true, now);
+    assert!(state.remove(0).iter().any(|place| place.worker == lost));
+}
+
+#[test]
 fn what_fewer_workers_hold_comes_first() {
     let now = Instant::now();
     let all = workers(6);
