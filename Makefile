@@ -13,7 +13,7 @@ TIME ?= 10m
 
 ENV := . tools/env.sh
 
-.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-kills test-chaos chaos soak bench lint docs licences clean
+.PHONY: help setup build native jar dist demo test test-rust test-jar test-spark test-kills test-chaos chaos soak bench bench-micro lint docs licences clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +73,10 @@ chaos: dist ## faults under real Spark for TIME (10m), in an order that SEED dec
 soak: setup ## the seeded simulation on all cores for TIME (10m), or SEEDS=1000 of it from SEED; a failing seed says how to replay it
 	@$(ENV)
 	cargo run --release --locked -p overhand-sim -- --from $(or $(SEED),0) $(if $(SEEDS),--seeds $(SEEDS),--time $(TIME))
+
+bench-micro: setup ## the pieces of a byte's way one by one, beside memcpy, CRC-32 and LZ4 (MICRO=scatter for one)
+	@$(ENV)
+	cargo bench --locked -p overhand-benches -- $(MICRO)
 
 bench: dist ## paired timings against Spark's own shuffle, into benches/results
 	@$(ENV)

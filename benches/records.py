@@ -13,6 +13,7 @@ import subprocess
 import sys
 
 import cases
+import control
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What medians are taken of: what adds up over several jobs, and what does not.
@@ -73,4 +74,5 @@ def medians(runs):
     out = {key: statistics.median(run[key] for run in runs) if all(key in run for run in runs) else None
            for key in KEYS}
     counts = [run["messages"] for run in runs if "messages" in run]
+    out["control"] = control.most(runs)
     return out | {name: statistics.median(count[name] for count in counts) for name in (counts[0] if counts else {})}

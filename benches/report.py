@@ -2,6 +2,7 @@
 
 import cases
 import chart
+import control
 from records import SUMS, by_case, medians
 
 # How much the CPU seconds of a whole job may grow with a second replica.
@@ -150,7 +151,8 @@ def paired(runs, name, other):
     bars = [(row.name, *row.ratios()) for row in found if row.name not in cases.QUERIES]
     title = f"{other} against Spark's own shuffle, Spark {runs[0]['spark']}"
     picture = f"\n![ratios]({name}.svg)\n" if bars else ""
-    return {"md": heading(runs, "shuffle server") + table(found, other) + messages_table(found, other) + picture,
+    return {"md": heading(runs, "shuffle server") + table(found, other) + messages_table(found, other)
+            + control.table((row.name, row.ours.get("control")) for row in found) + picture,
             "svg": chart.ratios(title, bars) if bars else ""}
 
 

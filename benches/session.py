@@ -3,6 +3,7 @@
 import json
 import subprocess
 
+import control
 import tpch
 from harness import lines, server
 
@@ -34,6 +35,7 @@ class Application:
             self.process = subprocess.Popen(command, env=lines.environment(line, home), cwd=scratch / name,
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
         self.answer("ready")
+        self.calls = {}
 
     def answer(self, expected):
         text = self.process.stdout.readline().strip()
@@ -43,13 +45,16 @@ class Application:
         return rest
 
     def run(self, case, rows, argument=""):
-        """Runs a job; returns what BenchSession.java says, and the messages that the workers took meanwhile."""
+        """Runs a job; returns what BenchSession.java says, the messages that the workers took meanwhile, and the
+        control calls."""
         before = self.messages()
         self.process.stdin.write(f"{case.job} {rows} {case.partitions} {argument}".strip() + "\n")
         self.process.stdin.flush()
         result = json.loads(self.answer("result"))
+        before_calls, self.calls = self.calls, result.pop("calls")
         if self.server:
             result["messages"] = {name: count - before[name] for name, count in self.messages().items()}
+            result["control"] = control.figures(control.since(before_calls, self.calls))
         return result
 
     def messages(self):
@@ -80,7 +85,7 @@ def measure(case, applications, warm_ups, runs, scale, record):
             label = f"run {turn}" if turn > 0 else "warm-up"
             print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
                   f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows"
-                  + messages(result), flush=True)
+                  + messages(result) + control.text(result.get("control")), flush=True)
             if turn > 0:
                 record(dict(case=case.name, shuffle=application.name, run=turn, rows_asked=rows, scale=scale, **result))
     if len(checks) != 1:

@@ -39,6 +39,8 @@
 )]
 
 pub mod application;
+#[cfg(feature = "bench")]
+pub mod bench;
 pub mod client;
 mod codec;
 mod control;

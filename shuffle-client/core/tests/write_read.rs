@@ -48,6 +48,8 @@ proptest! {
             prop_assert_eq!(writer.stats().records, records.len() as u64);
             expected.extend(pieces(attempt(map), &stored));
         }
+        let counters = client.counters();
+        prop_assert!(counters.extra_frames <= counters.shard_outputs, "more than one beyond the data: {:?}", counters);
         worker.state().backwards = backwards;
         worker.state().twice = twice;
         let found = read_all(&client, &placement, expected).expect("read");
@@ -82,6 +84,7 @@ fn a_small_shuffle_takes_one_frame_for_each_map_and_one_fetch_for_each_reader() 
     let counters = client.counters();
     assert_eq!((counters.frames, counters.fetches, counters.credits), (4, 1, 0));
     assert_eq!((counters.connections, counters.coordinator_calls), (2, 0));
+    assert_eq!((counters.shard_outputs, counters.extra_frames), (4, 0));
 }
 
 #[test]

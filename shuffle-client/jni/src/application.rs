@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use jni::{
     EnvUnowned, jni_mangle,
-    objects::{JByteArray, JClass, JString},
+    objects::{JByteArray, JClass, JLongArray, JString},
     sys::{jint, jlong},
 };
 use overhand_client::{AppId, Application, ApplicationConfig, Error, ErrorKind, Trouble};
 
 use crate::{
+    client::counted,
     guard::{Failure, guard},
     handle::{self, Held},
 };
@@ -104,6 +105,20 @@ pub fn application_report_lost<'local>(
         let outputs = unsigned(outputs, "map outputs")?.into();
         application.report_lost(unsigned(shuffle, "a shuffle")?, outputs, &text.try_to_string(env)?);
         Ok(())
+    })
+}
+
+/// What the application has asked of others so far: a number for each name of `counterNames`.
+#[jni_mangle("io.overhand.spark.jni.Native")]
+pub fn application_counters<'local>(
+    env: EnvUnowned<'local>,
+    _class: JClass<'local>,
+    application: jlong,
+) -> JLongArray<'local> {
+    guard(env, |env| {
+        // SAFETY: Java holds its lock for reading.
+        let application = unsafe { handle::shared::<Application>(application)? };
+        counted(env, &application.counters())
     })
 }
 

@@ -3,16 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use jni::{
-    EnvUnowned, jni_mangle,
-    objects::{JByteArray, JClass, JObject},
+    Env, EnvUnowned, jni_mangle,
+    objects::{JByteArray, JClass, JLongArray, JObject, JString},
     sys::{jint, jlong},
 };
-use overhand_client::{Client, ClientConfig, Codec, Error, ErrorKind};
+use overhand_client::{Client, ClientConfig, Codec, Counters, Error, ErrorKind};
 
 use crate::{
     application::unsigned,
     callback::JavaDriver,
-    guard::guard,
+    guard::{Failure, guard},
     handle::{self, Held},
 };
 
@@ -81,6 +81,30 @@ pub fn client_batch_size<'local>(
         let client = unsafe { handle::shared::<Client>(client)? };
         Ok(client.batch_size(unsigned(partitions, "partitions")?) as jlong)
     })
+}
+
+/// The names of all counters, with commas.
+#[jni_mangle("io.overhand.spark.jni.Native")]
+pub fn counter_names<'local>(env: EnvUnowned<'local>, _class: JClass<'local>) -> JString<'local> {
+    guard(env, |env| Ok(env.new_string(Counters::NAMES.join(","))?))
+}
+
+/// What a client has asked of others so far: a number for each of the names.
+#[jni_mangle("io.overhand.spark.jni.Native")]
+pub fn client_counters<'local>(env: EnvUnowned<'local>, _class: JClass<'local>, client: jlong) -> JLongArray<'local> {
+    guard(env, |env| {
+        // SAFETY: Java holds its lock.
+        let client = unsafe { handle::shared::<Client>(client)? };
+        counted(env, &client.counters())
+    })
+}
+
+/// A number for each of the names of the counters.
+pub fn counted<'local>(env: &mut Env<'local>, counters: &Counters) -> Result<JLongArray<'local>, Failure> {
+    let values = counters.values().map(|count| count as i64);
+    let array = JLongArray::new(env, values.len())?;
+    array.set_region(env, 0, &values)?;
+    Ok(array)
 }
 
 /// Stops a client when the last of its writers and readers is closed.

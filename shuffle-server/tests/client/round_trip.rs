@@ -1,6 +1,6 @@
 //! The client against a real server: what was written is what is read, whatever its shape.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use crate::common::{Server, eventually};
 use crate::support::{Records, attempt, collect, items, pieces, read_all, records, small, write_attempt};
@@ -184,6 +184,24 @@ fn a_removed_shuffle_takes_nothing_of_old_attempts_and_the_others_stay() {
     assert_eq!((error.kind(), error.lost), (ErrorKind::DataLost, vec![attempt(0)]));
     assert!(read_all(&client, &placements[1], expected).expect("read") == items(&records));
     assert_eq!(application.counters().removals, 1);
+}
+
+#[test]
+fn shuffles_are_placed_written_read_and_removed_without_a_call_to_a_coordinator() {
+    let start = Instant::now();
+    let server = Server::start(&[]);
+    let application = application(&server, "calls");
+    let client = Client::new(small()).expect("a client");
+    for shuffle in 0..50 {
+        let placement = Arc::new(application.placement(shuffle, 10).expect("placed"));
+        let expected = write_maps(&client, &placement, &[records(0, 100, 10, 50)]);
+        read_all(&client, &placement, expected).expect("read");
+        application.remove_shuffle(shuffle).expect("removed");
+    }
+    let (driver, executor) = (application.counters(), client.counters());
+    assert_eq!((driver.shuffles, driver.refreshes, executor.coordinator_calls), (50, 0, 0));
+    // The lease is kept by the clock alone, every few seconds.
+    assert!(driver.coordinator_calls <= 2 + start.elapsed().as_secs(), "{driver:?} in {:?}", start.elapsed());
 }
 
 #[test]

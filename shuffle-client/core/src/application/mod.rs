@@ -56,7 +56,7 @@ use self::{
 };
 use crate::{
     AppId, Counters, Driver, Error, ErrorKind, Placement, Result, Trouble,
-    client::{OwnedRuntime, Tally},
+    client::{OwnedRuntime, Tally, count},
     control::Coordinators,
 };
 
@@ -113,6 +113,7 @@ impl Application {
     /// `partitions` is out of bounds or the shuffle is there with another number of them.
     pub fn placement(&self, shuffle: u32, partitions: u32) -> Result<Placement> {
         let known = self.shared.state.lock().place(shuffle, partitions, Instant::now())?.clone();
+        count(&self.tally.shuffles);
         Ok(self.answer(shuffle, known))
     }
 
@@ -126,6 +127,7 @@ impl Application {
     pub fn ask(&self, shuffle: u32, trouble: &Trouble) -> Result<Placement> {
         let known = self.shared.state.lock().trouble(shuffle, trouble, Instant::now()).cloned();
         if !matches!(trouble, Trouble::Split { .. }) {
+            count(&self.tally.refreshes);
             self.lease.refresh();
         }
         self.shared.changed.notify_one();

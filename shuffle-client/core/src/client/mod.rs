@@ -76,9 +76,9 @@ impl Shared {
         Arc::clone(self.fetches.lock().entry(target.clone()).or_insert_with(|| start(target)))
     }
 
-    /// Counts a fetch that was sent because another worker was slow.
-    pub(crate) fn count_hedge(&self) {
-        count(&self.context.tally.hedges);
+    /// What is counted.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.context.tally
     }
 
     /// Where the client's own tasks run.

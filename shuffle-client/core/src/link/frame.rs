@@ -1,6 +1,12 @@
 //! A frame under way, and who is told what becomes of it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use overhand_common::message::{Ack, Push};
 
@@ -20,13 +26,25 @@ pub(crate) struct Body {
     pub(crate) cost: usize,
     /// Whose it is.
     pub(crate) flow: Arc<Flow>,
+    /// It was sent, to any worker.
+    sent: AtomicBool,
 }
 
 impl Body {
+    /// One with `blocks` blocks in the first `len` bytes of `buffer`, which entered `flow` with `cost`.
+    pub(crate) fn new(buffer: Option<Buffer>, len: usize, blocks: u32, cost: usize, flow: &Arc<Flow>) -> Arc<Self> {
+        Arc::new(Self { buffer, len, blocks, cost, flow: Arc::clone(flow), sent: AtomicBool::new(false) })
+    }
+
     /// One without blocks, which enters `flow` here.
     pub(crate) fn empty(flow: &Arc<Flow>) -> Arc<Self> {
         flow.join();
-        Arc::new(Self { buffer: None, len: 0, blocks: 0, cost: 0, flow: Arc::clone(flow) })
+        Self::new(None, 0, 0, 0, flow)
+    }
+
+    /// Notes that it is sent; says whether that brings anything new to anybody.
+    pub(super) fn note_sent(&self) -> bool {
+        !self.sent.swap(true, Relaxed) && self.blocks > 0
     }
 
     /// The blocks' bytes.

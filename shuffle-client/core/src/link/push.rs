@@ -140,6 +140,9 @@ impl PushLink {
             let header = Header::new(Kind::Push, stream, &head, body.len() as u32, frame.body.blocks).encode();
             let mut bytes = header.chain(&head[..]).chain(body);
             count(&context.tally.frames);
+            if !frame.body.note_sent() {
+                count(&context.tally.extra_frames);
+            }
             while bytes.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 3];
                 let filled = bytes.chunks_vectored(&mut slices);

@@ -13,7 +13,7 @@ const LENGTH_LEN: usize = 4;
 
 /// The sorted names of a batch's records; its memory is used again for the next batch.
 #[derive(Debug, Default)]
-pub(super) struct Index {
+pub(crate) struct Index {
     partitions: Vec<u32>,
     records: Vec<u32>,
     sorted: Vec<u32>,
@@ -30,7 +30,7 @@ impl Index {
     ///
     /// # Errors
     /// `Invalid` if a chunk is not whole records of partitions below `partitions`, or if there are 4 GiB of them.
-    pub(super) fn build(&mut self, chunks: &[(Chunk, usize)], partitions: u32) -> Result<()> {
+    pub(crate) fn build(&mut self, chunks: &[(Chunk, usize)], partitions: u32) -> Result<()> {
         self.partitions.clear();
         self.records.clear();
         self.granules.clear();
@@ -105,7 +105,7 @@ impl Index {
     }
 
     /// A partition's items, in the order in which they were written.
-    pub(super) fn items<'a>(
+    pub(crate) fn items<'a>(
         &'a self,
         chunks: &'a [(Chunk, usize)],
         partition: u32,

@@ -28,6 +28,8 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 
 pub(crate) use self::encoder::Workspace;
+#[cfg(feature = "bench")]
+pub(crate) use self::index::Index;
 use self::{encoder::Encoder, output::Output};
 use crate::{
     Attempt, Error, ErrorKind, Interrupt, Placement, Result,
@@ -44,7 +46,7 @@ use crate::{
 pub struct Chunk(Buffer);
 
 impl Chunk {
-    #[cfg(test)]
+    #[cfg(any(test, feature = "bench"))]
     pub(crate) fn new(buffer: Buffer) -> Self {
         Self(buffer)
     }

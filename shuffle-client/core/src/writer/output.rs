@@ -133,7 +133,7 @@ impl Output {
         self.sent.blocks += sums.blocks;
         self.sent.bytes += sums.bytes;
         let (len, blocks) = (sums.bytes as usize, sums.blocks as u32);
-        let body = Arc::new(Body { buffer, len, blocks, cost, flow: Arc::clone(&self.flow) });
+        let body = Body::new(buffer, len, blocks, cost, &self.flow);
         let start = || Lane::start(&self.client, &self.placement, self.attempt, shard, &self.flow);
         self.lanes[shard as usize].get_or_insert_with(start).send(body, sums, last);
         Ok(())

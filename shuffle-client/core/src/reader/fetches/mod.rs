@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     Error, Place, Placement, Result, Trouble,
-    client::{Interrupt, Shared},
+    client::{Interrupt, Shared, count},
     link::fetch::{Asker, Event, What},
     pool::Buffer,
 };
@@ -240,7 +240,7 @@ impl Fetches {
         }
         if let Some(ask) = self.ask(read) {
             self.hedged += 1;
-            self.client.count_hedge();
+            count(&self.client.tally().hedges);
             self.open(read, ask, true, wanted);
         }
     }

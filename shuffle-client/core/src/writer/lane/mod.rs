@@ -44,7 +44,7 @@ use self::{
 };
 use crate::{
     Attempt, Error, ErrorKind, Placement, Trouble,
-    client::Shared,
+    client::{Shared, count},
     link::{
         flow::Flow,
         frame::{Body, Failed},
@@ -101,6 +101,7 @@ impl Lane {
                 barren_since: None,
             }),
         });
+        count(&client.tally().shard_outputs);
         lane.open(&mut lane.state.lock());
         lane
     }

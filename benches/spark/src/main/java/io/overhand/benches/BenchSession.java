@@ -55,6 +55,7 @@ public final class BenchSession {
         .put("map_tasks", tasks.mapTasks())
         .put("shuffle_bytes", tasks.shuffled())
         .put("spilled_memory_bytes", tasks.spilledMemory())
-        .put("spilled_disk_bytes", tasks.spilledDisk());
+        .put("spilled_disk_bytes", tasks.spilledDisk())
+        .set("calls", Calls.read(spark.sparkContext()));
   }
 }

@@ -130,7 +130,9 @@ public final class OverhandShuffleManager extends SortShuffleManager {
       // Spark gives the key to its own shuffle's streams only: what leaves through us, we encrypt.
       boolean encrypted = env.conf().getBoolean("spark.io.encryption.enabled", false);
       byte[] key = encrypted ? env.securityManager().getIOEncryptionKey().get() : null;
-      client = new NativeClient(conf, key, slots(env.conf()), driverSide::ask);
+      NativeClient opened = new NativeClient(conf, key, slots(env.conf()), driverSide::ask);
+      new CountersSource("OverhandClient", opened::counters).gauge("driver_rpcs", driverSide::rpcs).register();
+      client = opened;
     }
     return client;
   }

@@ -3,6 +3,7 @@ package io.overhand.spark.driver;
 import java.util.Optional;
 import java.util.concurrent.ThreadLocalRandom;
 
+import io.overhand.spark.CountersSource;
 import io.overhand.spark.conf.Fallback;
 import io.overhand.spark.conf.OverhandConf;
 import io.overhand.spark.jni.Answer;
@@ -175,6 +176,7 @@ public final class Driver implements DriverSide {
       lastFailure = e;
       throw e;
     }
+    new CountersSource("OverhandApplication", application::counters).register();
     if (!endpointStarted) {
       DriverEndpoint.start(SparkEnv.get().rpcEnv(), this);
       endpointStarted = true;

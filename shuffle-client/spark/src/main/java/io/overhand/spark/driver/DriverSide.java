@@ -15,4 +15,9 @@ public interface DriverSide {
    * exception that follows still names one output.
    */
   void forget(LostMaps lost);
+
+  /** How often this process has called the driver over the network for that. */
+  default long rpcs() {
+    return 0;
+  }
 }

@@ -1,5 +1,6 @@
 package io.overhand.spark.driver;
 
+import java.util.concurrent.atomic.AtomicLong;
 import java.util.function.Supplier;
 
 import io.overhand.spark.jni.Answer;
@@ -19,6 +20,7 @@ public final class RemoteDriver implements DriverSide {
   private static final Logger LOG = LoggerFactory.getLogger(RemoteDriver.class);
 
   private final Supplier<RpcEndpointRef> lookUp;
+  private final AtomicLong rpcs = new AtomicLong();
   private RpcEndpointRef endpoint;
 
   /** A driver that is looked up when it is first asked. */
@@ -51,7 +53,13 @@ public final class RemoteDriver implements DriverSide {
     }
   }
 
+  @Override
+  public long rpcs() {
+    return rpcs.get();
+  }
+
   private <T> T send(Object message, ClassTag<T> answer) {
+    rpcs.incrementAndGet();
     return endpoint().askSync(message, answer);
   }
 

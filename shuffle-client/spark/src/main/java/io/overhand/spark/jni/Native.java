@@ -40,6 +40,8 @@ final class Native {
 
   static native void applicationReportLost(long application, int shuffle, int outputs, String text);
 
+  static native long[] applicationCounters(long application);
+
   static native void applicationRemoveShuffle(long application, int shuffle);
 
   static native void applicationEnd(long application);
@@ -58,7 +60,11 @@ final class Native {
 
   static native long clientBatchSize(long client, int partitions);
 
+  static native long[] clientCounters(long client);
+
   static native void clientClose(long client);
+
+  static native String counterNames();
 
   static native long writerOpen(
       long client, byte[] placement, int mapIndex, long attempt, BooleanSupplier interrupted);

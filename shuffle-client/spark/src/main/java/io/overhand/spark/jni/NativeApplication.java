@@ -9,6 +9,7 @@ public final class NativeApplication implements AutoCloseable {
   // Calls may take as long as a worker's answer, and must not wait for each other; the end waits for all.
   private final ReentrantReadWriteLock lock = new ReentrantReadWriteLock();
   private long handle;
+  private volatile Counters counters = Counters.NONE;
 
   /**
    * Registers {@code app} with the coordinators.
@@ -69,6 +70,20 @@ public final class NativeApplication implements AutoCloseable {
     } finally {
       lock.readLock().unlock();
     }
+  }
+
+  /** What it has asked of others so far; near its end, and after it, what was known before. It waits for nobody. */
+  public Counters counters() {
+    if (lock.readLock().tryLock()) {
+      try {
+        if (handle != 0) {
+          counters = new Counters(Native.applicationCounters(handle));
+        }
+      } finally {
+        lock.readLock().unlock();
+      }
+    }
+    return counters;
   }
 
   /** Deletes a shuffle at its workers. */

@@ -10,6 +10,7 @@ public final class NativeClient implements AutoCloseable {
   private final long writerMemory;
   private final long readerMemory;
   private long handle;
+  private Counters counters = Counters.NONE;
 
   /**
    * Starts a client for {@code slots} tasks at a time, which asks {@code driver} when a placement is out of date.
@@ -69,6 +70,14 @@ public final class NativeClient implements AutoCloseable {
     return Math.min(Native.clientBatchSize(handle, partitions), writerMemory / 4);
   }
 
+  /** What it has asked of others so far; after its end, what it had then. */
+  public synchronized Counters counters() {
+    if (handle != 0) {
+      counters = new Counters(Native.clientCounters(handle));
+    }
+    return counters;
+  }
+
   /** The most bytes that one writer holds. */
   public long writerMemory() {
     return writerMemory;
@@ -82,6 +91,7 @@ public final class NativeClient implements AutoCloseable {
   /** Stops it once its writers and readers are closed. */
   @Override
   public synchronized void close() {
+    counters();
     long closed = handle;
     handle = 0;
     Native.clientClose(closed);

@@ -83,6 +83,7 @@ class DriverEndpointTest {
     driverEnv.awaitTermination();
     assertEquals(1, remote.ask(7, new byte[0])[0]);
     remote.forget(new LostMaps(7, new int[] {1}, new long[] {2}));
+    assertEquals(3, remote.rpcs());
   }
 
   @Test

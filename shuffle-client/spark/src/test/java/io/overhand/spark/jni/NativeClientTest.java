@@ -193,6 +193,20 @@ class NativeClientTest {
     assertGone(ofDriver);
   }
 
+  @Test
+  void whatWasAskedIsCountedAndKnownAfterTheEnd() {
+    NativeClient client = client(NativeClientTest::notFound);
+    assertEquals(0, client.counters().get("driver_calls"));
+    try (NativeWriter writer = client.writer(placement(NOWHERE), 0, 5, NEVER)) {
+      assertThrows(OverhandException.class, () -> write(writer));
+    }
+    client.close();
+    assertEquals(1, client.counters().get("driver_calls"));
+    assertEquals(1, client.counters().get("shard_outputs"));
+    assertEquals(0, client.counters().get("frames"));
+    assertThrows(IllegalArgumentException.class, () -> client.counters().get("nothing"));
+  }
+
   private static void assertGone(WeakReference<?> object) throws InterruptedException {
     for (int i = 0; i < 100 && object.get() != null; i++) {
       System.gc();
