@@ -14,8 +14,9 @@
 //! | missing: the chain was too short from the start | a member | another worker | it joins |
 //!
 //! Where all members that are there started anew, one of these has to do as the source, and may lack what it had not
-//! yet written. Whose place the copy takes may then know more than the chain: it is remembered ([`Work::missed`]). When
-//! it comes back, a member takes what it has, the others are copied again from that member, and then it is forgotten.
+//! yet written. Any other that holds, or held, the epoch may then have more than the chain: it is remembered
+//! ([`Work::missed`]). When it is there, a member takes what it has, the others are copied again from that member, and
+//! what is in no chain is forgotten only then.
 //!
 //! A worker that failed to take a copy is not asked again for that epoch for a while ([`BARRED_FOR`](super::work::BARRED_FOR)); the next try goes to
 //! another one, and from another member where there is one. A shuffle that was removed drops out of everything.
@@ -163,7 +164,8 @@ impl State {
             Amiss::Short => None,
             Amiss::Missed(from) => {
                 let to = self.whole(flaw).find(|place| place.worker.id != from.worker.id)?.clone();
-                return Some(flaw.copy(from.clone(), to, None));
+                // What it adds to is taken for whole, whatever it has itself.
+                return Some(Copy { partial: false, ..flaw.copy(from.clone(), to, None) });
             }
         };
         let replaces = member.map(|at| chain[at].clone());
@@ -259,8 +261,12 @@ impl State {
         known.version = version;
         let epochs = &mut known.shards[copy.key.shard as usize];
         let Some(epoch) = epochs.iter_mut().find(|epoch| epoch.epoch == copy.key.epoch) else { return false };
-        copy.enter(&mut epoch.chain);
         let (from, to) = (copy.from.worker.id, copy.to.worker.id);
+        let others = epoch.chain.iter().filter(|place| ![from, to].contains(&place.worker.id));
+        if copy.partial {
+            work.miss(copy.key, others);
+        }
+        let merges = copy.enter(&mut epoch.chain);
         work.doubted.remove(&(copy.key, to));
         if let Some(places) = work.leaving.get_mut(&copy.key) {
             places.retain(|place| place.worker.id != to);
@@ -268,15 +274,8 @@ impl State {
         if let Some(before) = copy.replaces.as_ref().filter(|before| before.worker.id != to) {
             work.replaced(copy.key, before);
         }
-        if copy.partial {
-            work.miss(copy.key);
-        }
-        if work.merged(copy.key, from) {
-            let others = epoch.chain.iter().map(|place| place.worker.id).filter(|id| ![from, to].contains(id));
-            work.doubted.extend(others.map(|id| (copy.key, id)));
-            if !epoch.chain.iter().any(|place| place.worker.id == from) {
-                work.leaving.entry(copy.key).or_default().push(copy.from.clone());
-            }
+        if merges {
+            work.merged(copy, &epoch.chain);
         }
         tracing::info!(key = %copy.key, chain = %names(&epoch.chain), "an epoch was copied");
         false
@@ -287,7 +286,11 @@ impl State {
         let whole = |key: ShardKey| {
             let epochs = self.shuffles.get(&key.shuffle).map(|known| &known.shards[key.shard as usize]);
             let epoch = epochs.and_then(|epochs| epochs.iter().find(|epoch| epoch.epoch == key.epoch));
-            let good = |place: &Place| self.standing(key, &place.worker, now) == Standing::Whole;
+            let good = |place: &Place| {
+                let whole = self.standing(key, &place.worker, now) == Standing::Whole;
+                // One that is yet to be merged may lack what others have, too.
+                whole && !self.work.misses(key, place.worker.id)
+            };
             epoch.is_some_and(|epoch| epoch.chain.iter().all(good))
         };
         let mut idle = self.work.leaving.iter().filter(|(key, _)| !self.work.running.contains(key));

@@ -308,7 +308,9 @@ impl State {
     pub fn health(&self, now: Instant) -> Health {
         let short: Vec<_> = self
             .epochs()
-            .filter(|(key, epoch)| self.work.misses(key) || self.holders(*key, epoch, now) < self.replicas())
+            .filter(|(key, epoch)| {
+                self.work.missed.contains_key(key) || self.holders(*key, epoch, now) < self.replicas()
+            })
             .collect();
         let mut health = Health { under_replicated_epochs: short.len() as u64, ..self.health.clone() };
         if !short.is_empty() {

@@ -36,8 +36,9 @@ pub struct Copy {
 }
 
 impl Copy {
-    /// Puts the target where it belongs in the chain.
-    pub fn enter(&self, chain: &mut Vec<Place>) {
+    /// Puts the target where it belongs in the chain; whether nothing changes by that, because a member takes what somebody
+    /// may have more.
+    pub fn enter(&self, chain: &mut Vec<Place>) -> bool {
         let find = |id: Uuid| chain.iter().position(|place| place.worker.id == id);
         let at = self.replaces.as_ref().and_then(|before| find(before.worker.id));
         let there = find(self.to.worker.id);
@@ -46,9 +47,10 @@ impl Copy {
                 chain.remove(at);
             }
             (Some(at), _) => chain[at] = self.to.clone(),
-            (None, Some(_)) => {}
+            (None, Some(_)) => return true,
             (None, None) => chain.push(self.to.clone()),
         }
+        false
     }
 }
 
@@ -71,8 +73,8 @@ pub struct Work {
     pub leaving: BTreeMap<ShardKey, Vec<Place>>,
     /// Copies that lack something: of workers that have lost a disk since, or that others know more than.
     pub doubted: BTreeSet<(ShardKey, Uuid)>,
-    /// Copies that may have more than the chain, whose places were taken when nobody else was there who is known to have
-    /// everything. They are merged into the chain when their workers come back.
+    /// Copies that may have more than the members that are taken for whole: these were made when nobody was there who is
+    /// known to have everything. They are merged into the chain when their workers are there.
     pub missed: BTreeMap<ShardKey, Vec<Place>>,
     /// Workers that may hold a part of a copy that failed, by shuffle.
     pub half: BTreeSet<(u32, Uuid)>,
@@ -89,34 +91,44 @@ impl Work {
         self.half.retain(|(of, _)| *of != shuffle);
     }
 
-    /// Whether somebody may have more of an epoch than its chain.
-    pub fn misses(&self, key: &ShardKey) -> bool {
-        self.missed.contains_key(key)
-    }
-
-    /// A copy has its place in the chain, and `before` has lost it.
+    /// `before` has lost its place in a chain.
     pub fn replaced(&mut self, key: ShardKey, before: &Place) {
         self.doubted.remove(&(key, before.worker.id));
-        self.leaving.entry(key).or_default().push(before.clone());
-    }
-
-    /// All that is known to be whole may be in copies that were thought to be of no more use.
-    pub fn miss(&mut self, key: ShardKey) {
-        if let Some(leaving) = self.leaving.remove(&key) {
-            self.missed.entry(key).or_default().extend(leaving);
+        if !self.misses(key, before.worker.id) {
+            self.leaving.entry(key).or_default().push(before.clone());
         }
     }
 
-    /// Takes a worker out of those that may have more than the chain; whether it was one.
-    pub fn merged(&mut self, key: ShardKey, worker: Uuid) -> bool {
-        let Some(places) = self.missed.get_mut(&key) else { return false };
-        let before = places.len();
-        places.retain(|place| place.worker.id != worker);
-        let found = places.len() < before;
-        if places.is_empty() {
-            self.missed.remove(&key);
+    /// These may have more than the members that are taken for whole, and so may those whose copies seemed to be of no use.
+    pub fn miss<'a>(&mut self, key: ShardKey, places: impl Iterator<Item = &'a Place>) {
+        let mut places: Vec<_> = places.cloned().chain(self.leaving.remove(&key).unwrap_or_default()).collect();
+        places.retain(|place| !self.misses(key, place.worker.id));
+        if !places.is_empty() {
+            self.missed.entry(key).or_default().extend(places);
         }
-        found
+    }
+
+    /// Whether a worker may have more of an epoch than the members that are taken for whole.
+    pub fn misses(&self, key: ShardKey, worker: Uuid) -> bool {
+        self.missed.get(&key).is_some_and(|places| places.iter().any(|place| place.worker.id == worker))
+    }
+
+    /// `copy.to` has what `copy.from` may have had more, and of the members of `chain` it alone: the others, `copy.from` too,
+    /// may lack what it has.
+    pub fn merged(&mut self, copy: &Copy, chain: &[Place]) {
+        let Copy { key, from, to, .. } = copy;
+        if let Some(places) = self.missed.get_mut(key) {
+            places.retain(|place| place.worker.id != from.worker.id);
+        }
+        self.missed.retain(|_, places| !places.is_empty());
+        for place in chain.iter().filter(|place| *place != to) {
+            if !self.misses(*key, place.worker.id) {
+                self.doubted.insert((*key, place.worker.id));
+            }
+        }
+        if chain.iter().all(|place| place.worker.id != from.worker.id) {
+            self.leaving.entry(*key).or_default().push(from.clone());
+        }
     }
 
     pub fn is_barred(&self, key: ShardKey, worker: Uuid) -> bool {
