@@ -4,8 +4,9 @@ use overhand_common::message::MAX_BODY;
 
 const PAGE: usize = 4096;
 const STEPS: usize = 4;
-/// The smallest class; shorter buffers come from the heap, whose own size classes serve them well.
-pub const SMALLEST: usize = 64 << 10;
+/// The smallest class; shorter buffers come from the heap. What comes from there is cleared first, and what was given
+/// back long enough ago is touched for the first time again: that is little only for what is small.
+pub const SMALLEST: usize = 16 << 10;
 /// How many classes there are: up to the longest body.
 pub const COUNT: usize = (MAX_BODY / SMALLEST).ilog2() as usize * STEPS + 1;
 

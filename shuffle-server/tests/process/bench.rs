@@ -36,6 +36,30 @@ fn a_small_measurement_tells_of_each_phase_of_each_worker_and_of_the_machine() {
 }
 
 #[test]
+fn one_worker_alone_tells_of_both_ways_of_fetches_and_of_memory() {
+    let flags = ["--size", "64m", "--alone", "--json", "--memory-budget", "2g"];
+    let out = overhand(&[&["bench"][..], &flags].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    let alone = &report["alone"];
+    assert!(["taken", "served"].iter().all(|way| positive(&alone[way]["gb_per_s"])), "{report}");
+    for figure in ["meanwhile_gb_per_s", "fetches", "fetch_p50_s", "fetch_p99_s", "connection_bytes", "shard_bytes"] {
+        assert!(positive(&alone[figure]), "{figure}: {report}");
+    }
+}
+
+#[test]
+fn many_applications_share_a_worker_and_each_reads_what_it_wrote() {
+    let shape = ["--applications", "3", "--maps", "20", "--partitions", "300", "--block-items", "1"];
+    let flags = ["--size", "16m", "--replicas", "1", "--json", "--no-warm-up"];
+    let out = overhand(&[&["bench"][..], &shape, &flags].concat());
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
+    assert_eq!((&report["applications"], &report["maps"], &report["block"]), (&3.into(), &20.into(), &8192.into()));
+    assert!(report["replicas"][0]["read"]["bytes"].as_u64().is_some_and(|bytes| bytes >= 16_000_000), "{report}");
+}
+
+#[test]
 fn a_given_cluster_without_enough_workers_is_refused_with_the_reason() {
     let server = crate::common::Server::start(&[]);
     let flags = ["--size", "1m", "--replicas", "2", "--coordinator", &server.endpoints.control];

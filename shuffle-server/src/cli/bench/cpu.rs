@@ -1,4 +1,4 @@
-//! CPU time of processes, from /proc.
+//! CPU time and memory of processes, from /proc.
 
 use anyhow::Context;
 
@@ -11,6 +11,15 @@ pub fn seconds(pid: u32) -> anyhow::Result<f64> {
     let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     let ticks = ticks(&stat).with_context(|| format!("{path} is not understood: {stat}"))?;
     Ok(ticks as f64 / TICKS_PER_SECOND)
+}
+
+/// Bytes of memory that a process has now.
+pub fn resident(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/status");
+    let status = std::fs::read_to_string(&path).with_context(|| path.clone())?;
+    let kibibytes =
+        status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB")?.parse().ok());
+    kibibytes.map(|kibibytes: u64| kibibytes << 10).with_context(|| format!("{path} is not understood: {status}"))
 }
 
 /// Fields 14 and 15. The name in field 2 may hold spaces and brackets.
@@ -31,6 +40,14 @@ mod tests {
         assert_eq!(ticks(stat), Some(100));
         assert_eq!(ticks("12 (a) S 1 1"), None);
         assert_eq!(ticks(""), None);
+    }
+
+    #[test]
+    fn memory_that_is_touched_is_resident() {
+        let touched = std::hint::black_box(vec![1u8; 64 << 20]);
+        let resident = resident(std::process::id()).expect("told");
+        assert!(resident >= touched.len() as u64, "{resident} bytes are there");
+        drop(touched);
     }
 
     #[test]

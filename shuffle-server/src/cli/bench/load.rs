@@ -3,6 +3,7 @@
 use std::{
     sync::{
         Arc,
+        atomic::{AtomicU64, Ordering},
         mpsc::{RecvTimeoutError, Sender, channel},
     },
     thread,
@@ -11,32 +12,37 @@ use std::{
 
 use anyhow::{Context, ensure};
 use overhand_client::{
-    Application, ApplicationConfig, Attempt, Client, ClientConfig, Codec, Expected, Placement, ReadRequest,
+    AppId, Application, ApplicationConfig, Attempt, Client, ClientConfig, Codec, Driver, Error, ErrorKind, Expected,
+    Placement, ReadRequest, Trouble,
 };
 
 use super::{
     cpu,
-    payload::{ITEM, Payload, RECORD, RUN, Tally},
+    payload::{ITEM, Payload, RECORD, Tally},
     progress::Progress,
     report::Phase,
 };
 
-/// Bytes of items in a block.
-const BLOCK: usize = RUN as usize * ITEM;
 /// The most records that a task collects before it hands them over, in bytes.
 const MAX_BATCH: usize = 32 << 20;
 /// How often progress is shown.
 const SHOWN_EVERY: Duration = Duration::from_millis(500);
 
 /// What is to be done.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Work {
-    /// Bytes of items to write, all tasks together; rounded up to whole items.
+    /// Bytes of items to write, all map tasks together; rounded up to whole items.
     pub size: u64,
-    /// Tasks at a time.
+    /// Applications at a time, each with a shuffle.
+    pub applications: u32,
+    /// Map tasks of each shuffle.
+    pub maps: u32,
+    /// Tasks at a time, of all applications together.
     pub tasks: u32,
-    /// Partitions of the shuffle.
+    /// Partitions of each shuffle.
     pub partitions: u32,
+    /// Items of a block.
+    pub run: u64,
     /// How blocks are compressed.
     pub codec: Codec,
     /// The workers' process ids, as far as they are known.
@@ -44,19 +50,24 @@ pub struct Work {
 }
 
 impl Work {
-    /// Items that each task writes.
-    fn items(&self) -> u64 {
-        self.size.div_ceil(u64::from(self.tasks) * ITEM as u64).max(1)
+    /// Map tasks of all applications.
+    fn all_maps(&self) -> u64 {
+        u64::from(self.applications) * u64::from(self.maps)
     }
 
-    /// Bytes of a batch: a block for each partition, if that is not too much.
+    /// Items that each map task writes.
+    fn items(&self) -> u64 {
+        self.size.div_ceil(self.all_maps() * ITEM as u64).max(1)
+    }
+
+    /// Bytes of a batch: a block for each partition, if that is not too much and there is as much.
     fn batch(&self) -> usize {
-        let round = self.partitions as usize * RUN as usize * RECORD;
+        let round = (u64::from(self.partitions) * self.run).min(self.items()) as usize * RECORD;
         round.clamp(RECORD, MAX_BATCH / RECORD * RECORD)
     }
 
     fn total(&self) -> u64 {
-        self.items() * u64::from(self.tasks) * ITEM as u64
+        self.items() * self.all_maps() * ITEM as u64
     }
 
     /// CPU seconds so far: of this process, and of each worker that is known.
@@ -66,10 +77,21 @@ impl Work {
     }
 }
 
-/// An application with a client, ready to write and read.
+/// The drivers of all applications.
+#[derive(Debug)]
+struct Drivers(Vec<Application>);
+
+impl Driver for Drivers {
+    fn ask(&self, app: &AppId, shuffle: u32, trouble: &Trouble) -> overhand_client::Result<Placement> {
+        let driver = self.0.iter().find(|driver| driver.app() == app);
+        driver.ok_or_else(|| Error::new(ErrorKind::NotFound, format!("there is no {app}")))?.ask(shuffle, trouble)
+    }
+}
+
+/// Applications with a client, ready to write and read.
 #[derive(Debug)]
 pub struct Load {
-    application: Arc<Application>,
+    drivers: Arc<Drivers>,
     client: Client,
     payload: Payload,
     work: Work,
@@ -79,61 +101,80 @@ pub struct Load {
 impl Load {
     /// Registers with the coordinators, for so many replicas.
     pub fn start(coordinators: Vec<String>, secret: &str, replicas: u32, work: Work) -> anyhow::Result<Self> {
-        let app = format!("bench-{}-{replicas}", std::process::id()).parse().map_err(text)?;
-        let config = ApplicationConfig {
-            replicas: Some(replicas),
-            registration_secret: secret.to_owned(),
-            ..ApplicationConfig::new(coordinators, app)
+        let register = |number| {
+            let app = format!("bench-{}-{replicas}-{number}", std::process::id()).parse().map_err(text)?;
+            let config = ApplicationConfig {
+                replicas: Some(replicas),
+                registration_secret: secret.to_owned(),
+                ..ApplicationConfig::new(coordinators.clone(), app)
+            };
+            Application::register(config).map_err(text)
         };
-        let application = Arc::new(Application::register(config).map_err(text)?);
+        let drivers = (0..work.applications).map(register).collect::<anyhow::Result<_>>()?;
+        let drivers = Arc::new(Drivers(drivers));
+        let block = work.run as usize * ITEM;
         let config =
-            ClientConfig { codec: work.codec, block_size: BLOCK, min_block_size: BLOCK, ..ClientConfig::default() };
-        let client = Client::with_driver(config, Arc::clone(&application) as _).map_err(text)?;
-        let payload = Payload::new(work.partitions);
-        let this = Self { application, client, payload, work, shuffle: 0 };
-        let given = this.place(0)?.shards.iter().flatten().map(|epoch| epoch.chain.len()).min();
+            ClientConfig { codec: work.codec, block_size: block, min_block_size: block, ..ClientConfig::default() };
+        let client = Client::with_driver(config, Arc::clone(&drivers) as _).map_err(text)?;
+        let payload = Payload::new(work.partitions, work.run, work.items());
+        let this = Self { drivers, client, payload, work, shuffle: 0 };
+        let chains = this.place()?.into_iter().flat_map(|placement| placement.shards.clone()).flatten();
+        let given = chains.map(|epoch| epoch.chain.len()).min();
         ensure!(given == Some(replicas as usize), "the cluster has too few workers for {replicas} replicas");
         Ok(this)
     }
 
-    /// Writes a shuffle, reads it back and removes it.
+    /// Writes a shuffle of each application, reads them back and removes them.
     pub fn round(&mut self, name: &str, progress: &mut Progress) -> anyhow::Result<(Phase, Phase)> {
-        let placement = Arc::new(self.place(self.shuffle)?);
+        let (placements, work) = (self.place()?, &self.work);
         progress.step(&format!("{name}: writing"));
-        let (write, _) = self.phase(progress, |task, done| self.write(&placement, task, done))?;
+        let (write, _) = self.phase(progress, work.all_maps(), |task, done| {
+            let (app, map) = (task / u64::from(work.maps), task % u64::from(work.maps));
+            self.write(&placements[app as usize], task, attempt(map as u32), done)
+        })?;
         progress.step(&format!("{name}: reading"));
-        let (read, tallies) = self.phase(progress, |task, done| self.read(&placement, task, done))?;
+        let partitions = u64::from(work.partitions);
+        let readers = u64::from(work.applications) * partitions;
+        let (read, tallies) = self.phase(progress, readers, |reader, done| {
+            let app = reader / partitions;
+            self.read(&placements[app as usize], app, (reader % partitions) as u32, done)
+        })?;
         let tally = tallies.into_iter().fold(Tally::default(), Tally::and);
-        let expected = Payload::expected(self.work.tasks, self.work.items());
+        let expected = Payload::expected(work.all_maps(), work.items());
         ensure!(tally == expected, "{} items were written and {} others read", expected.items, tally.items);
-        self.application.remove_shuffle(self.shuffle).map_err(text)?;
+        self.drivers.0.iter().try_for_each(|driver| driver.remove_shuffle(self.shuffle)).map_err(text)?;
         self.shuffle += 1;
         Ok((write, read))
     }
 
-    /// Ends the application.
+    /// Ends the applications.
     pub fn end(self) -> anyhow::Result<()> {
-        self.application.end().map_err(text)
+        self.drivers.0.iter().try_for_each(Application::end).map_err(text)
     }
 
-    fn place(&self, shuffle: u32) -> anyhow::Result<Placement> {
-        self.application.placement(shuffle, self.work.partitions).map_err(text)
+    /// Where the next shuffle of each application is.
+    fn place(&self) -> anyhow::Result<Vec<Arc<Placement>>> {
+        let place = |driver: &Application| driver.placement(self.shuffle, self.work.partitions).map(Arc::new);
+        self.drivers.0.iter().map(place).collect::<Result<_, _>>().map_err(text)
     }
 
-    /// Runs all tasks of one kind and measures them; they tell how many bytes they have done.
+    /// Runs `count` tasks of one kind, as many at a time as may, and measures them; they tell how many bytes they have
+    /// done.
     fn phase<T: Send>(
         &self,
         progress: &Progress,
-        task: impl Fn(u32, &Sender<u64>) -> anyhow::Result<T> + Sync,
+        count: u64,
+        task: impl Fn(u64, &Sender<u64>) -> anyhow::Result<T> + Sync,
     ) -> anyhow::Result<(Phase, Vec<T>)> {
         let (own, workers) = self.work.cpu()?;
         let begun = Instant::now();
-        let (mut done, task) = (0, &task);
-        let results: anyhow::Result<Vec<T>> = thread::scope(|scope| {
+        let (mut done, task, next) = (0, &task, &AtomicU64::new(0));
+        let results: anyhow::Result<Vec<Vec<T>>> = thread::scope(|scope| {
             let (sender, parts) = channel();
-            let start = |at: u32| {
+            let start = |_| {
                 let sender = sender.clone();
-                scope.spawn(move || task(at, &sender))
+                let turn = move || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|at| *at < count);
+                scope.spawn(move || std::iter::from_fn(turn).map(|at| task(at, &sender)).collect())
             };
             let running: Vec<_> = (0..self.work.tasks).map(start).collect();
             drop(sender);
@@ -155,20 +196,19 @@ impl Load {
                 .collect()
         });
         let seconds = begun.elapsed().as_secs_f64();
-        let results = results?;
+        let results = results?.into_iter().flatten().collect();
         let (own_after, workers_after) = self.work.cpu()?;
         let worker_cpu = workers_after.iter().zip(&workers).map(|(after, before)| after - before).collect();
         Ok((Phase { bytes: done, seconds, client_cpu: own_after - own, worker_cpu }, results))
     }
 
-    fn write(&self, placement: &Arc<Placement>, task: u32, done: &Sender<u64>) -> anyhow::Result<()> {
-        let attempt = attempt(task);
+    fn write(&self, placement: &Arc<Placement>, task: u64, attempt: Attempt, done: &Sender<u64>) -> anyhow::Result<()> {
         let mut writer = self.client.writer(Arc::clone(placement), attempt).map_err(text)?;
         let (mut item, end) = (0, self.work.items());
         loop {
             let mut chunk = writer.chunk(self.work.batch()).map_err(text)?;
             let room = self.work.batch();
-            let (next, used) = self.payload.fill(&mut chunk.as_mut_slice()[..room], u64::from(task), item, end);
+            let (next, used) = self.payload.fill(&mut chunk.as_mut_slice()[..room], task, item, end);
             let bytes = (next - item) * ITEM as u64;
             item = next;
             if item == end {
@@ -183,28 +223,25 @@ impl Load {
         }
     }
 
-    /// Reads each partition whose turn it is, whole, as a reduce task does.
-    fn read(&self, placement: &Arc<Placement>, task: u32, done: &Sender<u64>) -> anyhow::Result<Tally> {
-        let mut tally = Tally::default();
-        let maps = 0..self.work.tasks;
-        // Each task has written the same items, and so to the first partitions only if they are few.
-        let written = self.work.items().div_ceil(RUN).min(u64::from(self.work.partitions)) as u32;
-        for partition in (task..written).step_by(self.work.tasks as usize) {
-            let expected = maps.clone().map(|map| Expected { partition, attempt: attempt(map) }).collect();
-            let request = ReadRequest { partitions: partition..partition + 1, maps: maps.clone(), expected };
-            let mut reader = self.client.reader(Arc::clone(placement), request).map_err(text)?;
-            while let Some(batch) = reader.next().map_err(|error| anyhow::anyhow!("{error:?}"))? {
-                let checked = self.payload.check(batch.as_slice(), batch.partition(), &mut tally);
-                checked.with_context(|| format!("partition {partition} is not what was written"))?;
-                let _nobody_counts = done.send(batch.as_slice().len() as u64);
-            }
+    /// Reads a partition, whole, as a reduce task does.
+    fn read(&self, placement: &Arc<Placement>, app: u64, partition: u32, done: &Sender<u64>) -> anyhow::Result<Tally> {
+        let (mut tally, maps) = (Tally::default(), 0..self.work.maps);
+        let first = app * u64::from(self.work.maps);
+        let written = maps.clone().filter(|map| self.payload.has(first + u64::from(*map), partition));
+        let expected = written.map(|map| Expected { partition, attempt: attempt(map) }).collect();
+        let request = ReadRequest { partitions: partition..partition + 1, maps, expected };
+        let mut reader = self.client.reader(Arc::clone(placement), request).map_err(text)?;
+        while let Some(batch) = reader.next().map_err(|error| anyhow::anyhow!("{error:?}"))? {
+            let checked = self.payload.check(batch.as_slice(), batch.partition(), &mut tally);
+            checked.with_context(|| format!("partition {partition} is not what was written"))?;
+            let _nobody_counts = done.send(batch.as_slice().len() as u64);
         }
         Ok(tally)
     }
 }
 
-fn attempt(task: u32) -> Attempt {
-    Attempt { map_index: task, attempt: u64::from(task) }
+fn attempt(map: u32) -> Attempt {
+    Attempt { map_index: map, attempt: u64::from(map) }
 }
 
 fn text(error: impl std::fmt::Display) -> anyhow::Error {
@@ -215,23 +252,24 @@ fn text(error: impl std::fmt::Display) -> anyhow::Error {
 mod tests {
     use super::*;
 
-    fn work(size: u64, tasks: u32, partitions: u32) -> Work {
-        Work { size, tasks, partitions, codec: Codec::None, workers: vec![] }
+    fn work(size: u64, maps: u32, partitions: u32) -> Work {
+        Work { size, applications: 1, maps, tasks: 1, partitions, run: 8, codec: Codec::None, workers: vec![] }
     }
 
     #[test]
     fn all_that_was_asked_for_is_written_in_whole_items() {
-        for (size, tasks) in [(0, 1), (1, 3), (64 << 20, 4), (1_000_000_007, 7)] {
-            let work = work(size, tasks, 64);
-            assert!(work.total() >= size.max(1), "{size} by {tasks}");
-            assert!(work.total() < size + u64::from(tasks) * ITEM as u64 + 1, "{size} by {tasks}");
+        for (size, maps) in [(0, 1), (1, 3), (64 << 20, 4), (1_000_000_007, 7)] {
+            let work = work(size, maps, 64);
+            assert!(work.total() >= size.max(1), "{size} by {maps}");
+            assert!(work.total() < size + u64::from(maps) * ITEM as u64 + 1, "{size} by {maps}");
         }
     }
 
     #[test]
     fn a_batch_has_a_block_for_each_partition_unless_there_are_too_many() {
-        assert_eq!(work(1, 1, 64).batch(), 64 * 8 * RECORD);
-        let many = work(1, 1, 100_000).batch();
+        assert_eq!(work(1 << 30, 1, 64).batch(), 64 * 8 * RECORD);
+        assert_eq!(work(1 << 20, 1, 64).batch(), 128 * RECORD, "no more than there is");
+        let many = work(1 << 30, 1, 100_000).batch();
         assert!(many <= MAX_BATCH && many.is_multiple_of(RECORD));
     }
 }

@@ -3,15 +3,18 @@
 //! - [`servers`]: the cluster that is measured, of this binary's own processes.
 //! - [`payload`]: the records that are written, and the check of what is read.
 //! - [`load`]: writes a shuffle and reads it back.
+//! - [`alone`]: one worker on one core, without the client; [`peer`]: what it talks to.
 //! - [`machine`]: what the machine can do, to set the figures beside.
 //! - [`cpu`]: CPU time of processes.
 //! - [`report`]: the figures for people and for scripts.
 //! - [`progress`]: what people see meanwhile.
 
+mod alone;
 mod cpu;
 mod load;
 mod machine;
 mod payload;
+mod peer;
 mod progress;
 mod report;
 mod servers;
@@ -40,16 +43,29 @@ pub struct Options {
     /// How much is written and read back, in bytes of items.
     #[arg(long, value_name = "SIZE", default_value = "2g")]
     size: Size,
-    /// Map tasks, all at a time; as many tasks read.
+    /// Tasks at a time, of all applications together.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     tasks: u32,
-    /// Partitions of the shuffle.
+    /// Map tasks of each shuffle. [default: as many as tasks at a time]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    maps: Option<u32>,
+    /// Applications at a time, each with a shuffle.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    applications: u32,
+    /// Items of 8 KiB in a block.
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=32))]
+    block_items: u64,
+    /// Partitions of each shuffle.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     partitions: u32,
     /// How many workers hold each byte: one measurement for each.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2, 3],
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_REPLICAS)))]
     replicas: Vec<u32>,
+    /// Measures, instead of the client with replicas, one worker on one core: what it takes in and serves of frames that
+    /// were made before, how long fetches take meanwhile, what connections and shards take of its memory.
+    #[arg(long, conflicts_with_all = ["coordinator", "replicas", "tasks", "maps", "applications", "partitions", "codec"])]
+    alone: bool,
     /// How blocks are compressed; the items are random, so that nothing shrinks.
     #[arg(long, value_name = "CODEC", default_value = "none")]
     codec: CodecName,
@@ -101,19 +117,18 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let scratch = scratch(options)?;
     let mut progress = Progress::new();
     let machine = machine::measure(options.size.0, scratch.path(), &mut progress)?;
-    let mut replicated = vec![];
-    for replicas in &options.replicas {
-        replicated.push(with_replicas(options, *replicas, &scratch, &mut progress)?);
+    let (mut replicated, mut alone) = (vec![], None);
+    if options.alone {
+        let servers = Servers::start(&scratch.path().join("alone"), 1, &server_flags(options), true)?;
+        alone = Some(alone::measure(options.size.0, &servers, &mut progress)?);
+        servers.stop()?;
+    } else {
+        for replicas in &options.replicas {
+            replicated.push(with_replicas(options, *replicas, &scratch, &mut progress)?);
+        }
     }
     progress.end();
-    let report = Report {
-        size: options.size.0,
-        tasks: options.tasks,
-        partitions: options.partitions,
-        codec: options.codec.into(),
-        machine,
-        replicated,
-    };
+    let report = Report { work: work(options, vec![]), machine, replicated, alone };
     show::print(&if options.json { format!("{}\n", report.to_json()) } else { report.to_text() })
 }
 
@@ -137,7 +152,8 @@ fn with_replicas(
         [] => {
             progress.step(&format!("{replicas} replica(s): starting {replicas} worker(s)"));
             let flags = server_flags(options);
-            Some(Servers::start(&scratch.path().join(format!("replicas-{replicas}")), replicas, &flags)?)
+            let folder = scratch.path().join(format!("replicas-{replicas}"));
+            Some(Servers::start(&folder, replicas, &flags, false)?)
         }
         _given => None,
     };
@@ -147,13 +163,7 @@ fn with_replicas(
     };
     let secret = options.registration_secret_file.as_ref().map(std::fs::read_to_string).transpose();
     let secret = secret.context("--registration-secret-file")?.unwrap_or_default();
-    let work = Work {
-        size: options.size.0,
-        tasks: options.tasks,
-        partitions: options.partitions,
-        codec: options.codec.into(),
-        workers: servers.as_ref().map(Servers::workers).unwrap_or_default(),
-    };
+    let work = work(options, servers.as_ref().map(Servers::workers).unwrap_or_default());
     let mut load = Load::start(coordinators, secret.trim(), replicas, work)?;
     if !options.no_warm_up {
         load.round(&format!("{replicas} replica(s), warm-up"), progress)?;
@@ -165,6 +175,19 @@ fn with_replicas(
     }
     ensure!(write.bytes == read.bytes, "{} bytes were written and {} read", write.bytes, read.bytes);
     Ok(Replicated { replicas, write, read })
+}
+
+fn work(options: &Options, workers: Vec<u32>) -> Work {
+    Work {
+        size: options.size.0,
+        applications: options.applications,
+        maps: options.maps.unwrap_or(options.tasks),
+        tasks: options.tasks,
+        partitions: options.partitions,
+        run: options.block_items,
+        codec: options.codec.into(),
+        workers,
+    }
 }
 
 fn server_flags(options: &Options) -> Vec<String> {

@@ -7,8 +7,6 @@ use rand::{Rng, SeedableRng, rngs::StdRng};
 
 /// Bytes of an item, its length of four bytes included.
 pub const ITEM: usize = 8 << 10;
-/// Items of one partition that follow each other: a block of 64 kB.
-pub const RUN: u64 = 8;
 /// Bytes of an item as a record: its partition goes before its length.
 pub const RECORD: usize = ITEM + 4;
 const BODY: usize = ITEM - 4;
@@ -16,11 +14,16 @@ const NAME: usize = 16;
 /// So small that it stays in a core's cache.
 const TEXT: usize = 64 << 10;
 
-/// What all items are made of.
+/// What all items are made of, and which partition each is for.
 #[derive(Debug)]
 pub struct Payload {
     text: Vec<u8>,
-    partitions: u32,
+    partitions: u64,
+    /// Items of one partition that follow each other.
+    run: u64,
+    /// Runs of each task. A task goes on at the partition where the one before it has ended, so that all partitions get
+    /// as much, however few of them each task has something for.
+    runs: u64,
 }
 
 /// How much was read, and which items: the same for the same items in any order.
@@ -44,11 +47,17 @@ impl Tally {
 }
 
 impl Payload {
-    /// Items for so many partitions.
-    pub fn new(partitions: u32) -> Self {
+    /// So many `items` of each task for so many partitions, `run` in a row for the same one.
+    pub fn new(partitions: u32, run: u64, items: u64) -> Self {
         let mut text = vec![0; TEXT + BODY];
         StdRng::seed_from_u64(1).fill(text.as_mut_slice());
-        Self { text, partitions }
+        Self { text, partitions: partitions.into(), run, runs: items.div_ceil(run) }
+    }
+
+    /// Whether a task has items for a partition.
+    pub fn has(&self, task: u64, partition: u32) -> bool {
+        let from_first = u64::from(partition) + self.partitions - self.first(task);
+        from_first % self.partitions < self.runs
     }
 
     /// Puts the items of a task from `first` on into `chunk`, up to `end`; returns the next item and the bytes used.
@@ -56,7 +65,7 @@ impl Payload {
         let records = chunk.chunks_exact_mut(RECORD);
         let mut item = first;
         for record in records.take((end - first) as usize) {
-            let partition = self.partition(item);
+            let partition = self.partition(task, item);
             record[..4].copy_from_slice(&partition.to_le_bytes());
             record[4..8].copy_from_slice(&(BODY as u32).to_le_bytes());
             let body = &mut record[8..];
@@ -78,7 +87,7 @@ impl Payload {
             let (number, rest) = rest.split_first_chunk::<8>()?;
             let (task, number) = (u64::from_le_bytes(*task), u64::from_le_bytes(*number));
             let is_right = u32::from_le_bytes(*length) as usize == BODY
-                && self.partition(number) == partition
+                && self.partition(task, number) == partition
                 && rest == self.rest(task, number);
             if !is_right {
                 return None;
@@ -89,16 +98,21 @@ impl Payload {
     }
 
     /// What is there to be read when so many tasks have written so many items each.
-    pub fn expected(tasks: u32, items: u64) -> Tally {
+    pub fn expected(tasks: u64, items: u64) -> Tally {
         let mut tally = Tally::default();
-        for task in 0..u64::from(tasks) {
+        for task in 0..tasks {
             (0..items).for_each(|item| tally.add(task, item));
         }
         tally
     }
 
-    fn partition(&self, item: u64) -> u32 {
-        (item / RUN % u64::from(self.partitions)) as u32
+    fn partition(&self, task: u64, item: u64) -> u32 {
+        ((self.first(task) + item / self.run) % self.partitions) as u32
+    }
+
+    /// The partition that a task begins with.
+    fn first(&self, task: u64) -> u64 {
+        task * self.runs % self.partitions
     }
 
     fn rest(&self, task: u64, item: u64) -> &[u8] {
@@ -125,7 +139,7 @@ mod tests {
 
     #[test]
     fn what_was_written_is_what_is_expected() {
-        let payload = Payload::new(3);
+        let payload = Payload::new(3, 8, 100);
         let mut tally = Tally::default();
         for task in 0..2 {
             let mut chunk = vec![0; 40 * RECORD + 100];
@@ -142,10 +156,26 @@ mod tests {
     }
 
     #[test]
+    fn a_task_is_known_to_have_items_for_just_the_partitions_that_it_fills() {
+        let payload = Payload::new(7, 2, 5);
+        let mut filled = [0; 7];
+        for task in 0..14 {
+            let mut chunk = vec![0; 5 * RECORD];
+            payload.fill(&mut chunk, task, 0, 5);
+            for partition in 0..7 {
+                let some = !items(&chunk, partition).is_empty();
+                assert_eq!(payload.has(task, partition), some, "task {task}, partition {partition}");
+                filled[partition as usize] += u32::from(some);
+            }
+        }
+        assert_eq!(filled, [6; 7], "all partitions get as much");
+    }
+
+    #[test]
     fn a_byte_that_is_wrong_is_found_wherever_it_is() {
-        let payload = Payload::new(2);
+        let payload = Payload::new(2, 8, 4);
         let mut chunk = vec![0; 4 * RECORD];
-        payload.fill(&mut chunk, 1, 0, 4);
+        payload.fill(&mut chunk, 0, 0, 4);
         let right = items(&chunk, 0);
         let verdict = |items: &[u8], partition| payload.check(items, partition, &mut Tally::default());
         assert_eq!(verdict(&right, 0), Some(()));

@@ -3,7 +3,13 @@
 use overhand_client::Codec;
 use serde_json::{Value, json};
 
-use super::{super::show::table, machine::Figure};
+use super::{
+    super::show::{size, table},
+    alone::Alone,
+    load::Work,
+    machine::Figure,
+    payload::ITEM,
+};
 
 const GB: f64 = 1e9;
 
@@ -34,18 +40,14 @@ pub struct Replicated {
 /// Everything that was measured, and how.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// Bytes that were asked for.
-    pub size: u64,
-    /// Tasks at a time.
-    pub tasks: u32,
-    /// Partitions.
-    pub partitions: u32,
-    /// How blocks were compressed.
-    pub codec: Codec,
+    /// What was asked for.
+    pub work: Work,
     /// What the machine can do.
     pub machine: Vec<Figure>,
     /// One for each number of replicas.
     pub replicated: Vec<Replicated>,
+    /// One worker on one core, if that was asked for.
+    pub alone: Option<Alone>,
 }
 
 impl Phase {
@@ -79,10 +81,22 @@ impl Phase {
 impl Report {
     /// Two tables: the workers, and the machine beside them.
     pub fn to_text(&self) -> String {
-        let (size, codec) = (self.size as f64 / GB, name(self.codec));
+        let workers = self.alone.as_ref().map_or_else(|| self.replicated_text(), alone_text);
+        let mut machine = table(&["this machine", "GB/s", "how"], 1..2);
+        for figure in &self.machine {
+            machine.add_row([figure.name.to_owned(), format!("{:.2}", figure.rate / GB), figure.how.to_owned()]);
+        }
+        format!("{workers}\n\n{machine}\n")
+    }
+
+    fn replicated_text(&self) -> String {
+        let Work { size, applications, maps, tasks, partitions, run, codec, .. } = &self.work;
         let intro = format!(
-            "{size:.2} GB by {} task(s) into {} partition(s), codec {codec}, blocks of 64 kB; what was read was checked\n",
-            self.tasks, self.partitions
+            "{:.2} GB by {applications} application(s) of {maps} map task(s), {tasks} at a time, into {partitions} \
+             partition(s), codec {}, blocks of {} kB; what was read was checked\n",
+            *size as f64 / GB,
+            name(*codec),
+            (*run as usize * ITEM) >> 10,
         );
         let cpu = ["client CPU s/GB", "worker CPU s/GB"];
         let header = ["replicas", "write GB/s", cpu[0], cpu[1], "read GB/s", cpu[0], cpu[1]];
@@ -91,26 +105,61 @@ impl Report {
             let cells = [write.cells(), read.cells()].concat();
             workers.add_row([vec![replicas.to_string()], cells].concat());
         }
-        let mut machine = table(&["this machine", "GB/s", "how"], 1..2);
-        for figure in &self.machine {
-            machine.add_row([figure.name.to_owned(), format!("{:.2}", figure.rate / GB), figure.how.to_owned()]);
-        }
-        format!("{intro}\n{workers}\n\n{machine}\n")
+        format!("{intro}\n{workers}")
     }
 
     /// The same, with all digits.
     pub fn to_json(&self) -> Value {
         let machine = |figure: &Figure| json!({"name": figure.name, "how": figure.how, "gb_per_s": figure.rate / GB});
         let replicated = |one: &Replicated| json!({"replicas": one.replicas, "write": one.write.to_json(), "read": one.read.to_json()});
+        let Work { size, applications, maps, tasks, partitions, run, codec, .. } = &self.work;
         json!({
-            "size": self.size,
-            "tasks": self.tasks,
-            "partitions": self.partitions,
-            "codec": name(self.codec),
+            "size": size,
+            "applications": applications,
+            "maps": maps,
+            "tasks": tasks,
+            "partitions": partitions,
+            "block": *run as usize * ITEM,
+            "codec": name(*codec),
+            "alone": self.alone.as_ref().map(alone_json),
             "replicas": self.replicated.iter().map(replicated).collect::<Vec<_>>(),
             "machine": self.machine.iter().map(machine).collect::<Vec<_>>(),
         })
     }
+}
+
+fn alone_text(alone: &Alone) -> String {
+    let mut rates = table(&["one worker on one core, blocks of 64 kB", "GB/s", "CPU s/GB"], 1..3);
+    let mut rate = |what: &str, (rate, cpu): (f64, f64)| {
+        rates.add_row([what.to_owned(), format!("{:.2}", rate / GB), format!("{:.2}", cpu * GB)]);
+    };
+    rate("takes in, checks and keeps", alone.taken);
+    rate("serves from memory", alone.served);
+    let [p50, p99, p999] = [500, 990, 999].map(|per_mille| alone.quantile(per_mille) * 1e3);
+    format!(
+        "{rates}\n\n{} fetches of 1 MB from memory, while {:.2} GB/s came in: p50 {p50:.2} ms, p99 {p99:.2} ms ({:.1} x p50), \
+         p99.9 {p999:.2} ms\nmemory: {} for a connection, {} for a shard",
+        alone.fetches.len(),
+        alone.meanwhile / GB,
+        p99 / p50,
+        size(alone.connection as u64),
+        size(alone.shard as u64),
+    )
+}
+
+fn alone_json(alone: &Alone) -> Value {
+    let rate = |(rate, cpu): (f64, f64)| json!({"gb_per_s": rate / GB, "cpu_s_per_gb": cpu * GB});
+    json!({
+        "taken": rate(alone.taken),
+        "served": rate(alone.served),
+        "meanwhile_gb_per_s": alone.meanwhile / GB,
+        "fetches": alone.fetches.len(),
+        "fetch_p50_s": alone.quantile(500),
+        "fetch_p99_s": alone.quantile(990),
+        "fetch_p999_s": alone.quantile(999),
+        "connection_bytes": alone.connection,
+        "shard_bytes": alone.shard,
+    })
 }
 
 fn name(codec: Codec) -> &'static str {
@@ -128,11 +177,19 @@ mod tests {
     fn report(worker_cpu: Vec<f64>) -> Report {
         let write = Phase { bytes: 2_000_000_000, seconds: 4.0, client_cpu: 3.0, worker_cpu };
         let read = Phase { seconds: 1.0, ..write.clone() };
-        Report {
+        let work = Work {
             size: 2_000_000_000,
+            applications: 1,
+            maps: 4,
             tasks: 4,
             partitions: 64,
+            run: 8,
             codec: Codec::None,
+            workers: vec![],
+        };
+        Report {
+            work,
+            alone: None,
             machine: vec![Figure { name: "memcpy", how: "at once", rate: 7.5e9 }],
             replicated: vec![Replicated { replicas: 2, write, read }],
         }
@@ -155,5 +212,12 @@ mod tests {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
         assert!(report(vec![]).to_text().contains('–'), "workers of a given cluster are not known");
+        let fetches = vec![0.001, 0.004];
+        let (taken, served) = ((1.5e9, 0.5e-9), (2.5e9, 0.3e-9));
+        let alone = Alone { taken, served, meanwhile: 1.1e9, fetches, connection: 20480.0, shard: 1536.0 };
+        let text = Report { alone: Some(alone), ..report(vec![]) }.to_text();
+        for part in ["1.50", "2.50", "0.30", "p50 1.00 ms, p99 4.00 ms (4.0 x p50)", "1.10 GB/s", "20.0 KiB", "7.50"] {
+            assert!(text.contains(part), "{part:?} is not in {text}");
+        }
     }
 }

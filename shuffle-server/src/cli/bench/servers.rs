@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use overhand_proto::v1::{StatusRequest, coordinator_client::CoordinatorClient};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::{
+    process::{Pid, Signal, kill_process, set_parent_process_death_signal},
+    thread::{CpuSet, sched_setaffinity},
+};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::{control, endpoints::Endpoints};
@@ -28,14 +31,15 @@ pub struct Servers {
 }
 
 impl Servers {
-    /// A coordinator and so many workers, each with a folder under `folder`; all workers have reported.
-    pub fn start(folder: &Path, workers: u32, worker_flags: &[String]) -> anyhow::Result<Self> {
+    /// A coordinator and so many workers, each with a folder under `folder`; all workers have reported. `one_core`: each
+    /// worker has a single core, the first one.
+    pub fn start(folder: &Path, workers: u32, worker_flags: &[String], one_core: bool) -> anyhow::Result<Self> {
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
         let secret = folder.join("secret");
         fs::write(&secret, format!("{:032x}", rand::random::<u128>())).context("the cluster's secret")?;
         let secret = secret.to_str().context("the folder's name is no text")?;
         let flags = ["--secret-file", secret, "--set", "coordinator.heartbeat_interval=100ms"];
-        let coordinator = Server::start("coordinator", folder.join("coordinator"), &flags)?;
+        let coordinator = Server::start("coordinator", folder.join("coordinator"), &flags, false)?;
         let mut this = Self { coordinator, workers: vec![] };
         for at in 0..workers {
             // As if each were on a machine of its own: they are all that there are.
@@ -43,7 +47,7 @@ impl Servers {
             let address = this.coordinator.endpoints.control.clone();
             let mut flags = vec!["--secret-file", secret, "--set", &host, "--coordinator", &address];
             flags.extend(worker_flags.iter().map(String::as_str));
-            this.workers.push(Server::start("worker", folder.join(format!("worker-{at}")), &flags)?);
+            this.workers.push(Server::start("worker", folder.join(format!("worker-{at}")), &flags, one_core)?);
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(until_reported(&this.coordinator.endpoints.control, this.workers.len()))?;
@@ -93,7 +97,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(role: &'static str, folder: PathBuf, flags: &[&str]) -> anyhow::Result<Self> {
+    fn start(role: &'static str, folder: PathBuf, flags: &[&str], one_core: bool) -> anyhow::Result<Self> {
         let log = folder.with_extension("log");
         let errors = fs::File::create(&log).with_context(|| log.display().to_string())?;
         let mut command = Command::new(std::env::current_exe().context("this binary has no path")?);
@@ -103,9 +107,14 @@ impl Server {
         }
         command.args([role, "--listen", "127.0.0.1:0", "--data-dir"]).arg(&folder).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors);
-        // SAFETY: between fork and exec only a system call is made, which is safe there.
+        let mut core = CpuSet::new();
+        core.set(0);
+        // SAFETY: between fork and exec only system calls are made, which is safe there.
         unsafe {
-            command.pre_exec(|| {
+            command.pre_exec(move || {
+                if one_core {
+                    sched_setaffinity(None, &core)?;
+                }
                 // However this process ends, its servers end too.
                 set_parent_process_death_signal(Some(Signal::TERM)).map_err(Into::into)
             });

@@ -14,7 +14,7 @@ use overhand_common::{
 use parking_lot::Mutex;
 use tokio::{
     net::TcpStream,
-    task::{JoinError, JoinSet},
+    task::{JoinError, JoinSet, yield_now},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,10 @@ use super::{
 
 /// How long the other side may take to notice that the connection is being closed.
 const LINGER: Duration = Duration::from_secs(1);
+
+/// Body bytes after which a connection lets others have the thread. One whose peer always has more would keep it as long
+/// as Tokio's budget of operations lasts, which with large reads is tens of milliseconds.
+const TURN: u64 = 1 << 20;
 
 /// What a connection's reader shares with its requests.
 pub struct Shared {
@@ -149,14 +153,22 @@ impl Connection {
     /// Takes messages until the peer closes or the worker stops.
     async fn read(&mut self) -> Result<(), Broken> {
         let stop = self.shared.stop.clone();
+        let mut taken = 0;
         loop {
+            if taken >= TURN {
+                taken = 0;
+                yield_now().await;
+            }
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 Some(done) = self.fetches.join_next() => joined(done)??,
                 Some(done) = self.changes.join_next() => self.changed(done)?,
                 header = self.input.header() => match header? {
-                    Some(header) => self.take(header).await?,
+                    Some(header) => {
+                        taken += u64::from(header.body_len);
+                        self.take(header).await?;
+                    }
                     None => {
                         // Nobody is there any more to read what fetches would send.
                         self.fetches.abort_all();

@@ -1,0 +1,203 @@
+//! The data plane spoken plainly: frames go out whose blocks have the same bytes each time, and what comes in is counted
+//! and thrown away. So it takes little beside the worker that is measured.
+
+use std::{
+    collections::VecDeque,
+    io::{BufReader, IoSlice, Read, Write},
+    net::TcpStream,
+    ops::Range,
+};
+
+use anyhow::{Context, bail, ensure};
+use overhand_client::Place;
+use overhand_common::{
+    Malformed,
+    block::{Codec, Flags, HEADER_LEN as BLOCK_HEADER, Header as BlockHeader},
+    ids::Attempt,
+    message::{End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, RemoveShuffle, Welcome, message},
+};
+use rand::{Rng, SeedableRng, rngs::StdRng};
+
+/// Bytes that are taken in at a time.
+const ROOM: usize = 256 << 10;
+
+/// The body of one frame after the other of an attempt: one block for each partition, of the same bytes each time.
+#[derive(Debug)]
+pub struct Body {
+    headers: Vec<BlockHeader>,
+    bytes: Vec<u8>,
+    /// What the frames so far add up to.
+    sums: Fin,
+}
+
+impl Body {
+    /// Blocks of `payload` random bytes for each of `partitions`.
+    pub fn new(attempt: Attempt, partitions: Range<u32>, payload: usize) -> Self {
+        let header = |partition| BlockHeader {
+            payload_len: payload as u32,
+            raw_len: payload as u32,
+            codec: Codec::None,
+            flags: Flags::default(),
+            partition,
+            attempt,
+            seq: 0,
+            items: 1,
+        };
+        let headers: Vec<_> = partitions.map(header).collect();
+        let mut bytes = vec![0; headers.len() * (BLOCK_HEADER + payload)];
+        StdRng::seed_from_u64(1).fill(bytes.as_mut_slice());
+        Self { headers, bytes, sums: Fin::default() }
+    }
+
+    /// Makes the next frame of it; returns its number.
+    pub fn next(&mut self) -> u32 {
+        let number = self.sums.frames;
+        let mut rest = self.bytes.as_mut_slice();
+        for header in &mut self.headers {
+            let (block, after) = rest.split_at_mut(header.block_len());
+            header.seq = number;
+            header.seal(block);
+            self.sums.crc_xor ^= u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
+            rest = after;
+        }
+        self.sums.frames += 1;
+        self.sums.blocks += self.headers.len() as u64;
+        self.sums.bytes += self.len();
+        number
+    }
+
+    /// Bytes of its blocks.
+    pub fn len(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    /// What its frames so far add up to.
+    pub fn sums(&self) -> Fin {
+        self.sums
+    }
+}
+
+/// A connection to a worker.
+#[derive(Debug)]
+pub struct Peer {
+    output: TcpStream,
+    input: BufReader<TcpStream>,
+    welcome: Welcome,
+    streams: u64,
+    /// Bytes of frames that are not acknowledged, in the order in which they were sent.
+    unacknowledged: VecDeque<u64>,
+}
+
+impl Peer {
+    /// Connects and says hello.
+    pub fn connect(place: &Place, token: &str) -> anyhow::Result<Self> {
+        let output = TcpStream::connect(&place.address).with_context(|| place.address.clone())?;
+        output.set_nodelay(true)?;
+        let mut input = BufReader::with_capacity(HEADER_LEN + 64, output.try_clone()?);
+        (&output).write_all(&message(Kind::Hello, 0, &Hello::new(token).encode()))?;
+        let (_, head) = expect(&mut input, Kind::Welcome)?;
+        let welcome = Welcome::decode(&head).map_err(malformed)?;
+        Ok(Self { output, input, welcome, streams: 0, unacknowledged: VecDeque::new() })
+    }
+
+    /// Sends a frame; before that waits for acknowledgements, as the window asks.
+    pub fn push(&mut self, push: &Push, body: &Body) -> anyhow::Result<()> {
+        while !self.unacknowledged.is_empty()
+            && self.unacknowledged.iter().sum::<u64>() + body.len() > self.welcome.window
+        {
+            self.acknowledged()?;
+        }
+        self.streams += 1;
+        let head = push.encode(self.welcome.version).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let header =
+            Header::new(Kind::Push, self.streams, &head, body.len() as u32, body.headers.len() as u32).encode();
+        let mut slices = [IoSlice::new(&header), IoSlice::new(&head), IoSlice::new(&body.bytes)];
+        let mut rest = &mut slices[..];
+        while !rest.is_empty() {
+            let sent = self.output.write_vectored(rest)?;
+            ensure!(sent > 0, "the worker takes no more");
+            IoSlice::advance_slices(&mut rest, sent);
+        }
+        self.unacknowledged.push_back(body.len());
+        Ok(())
+    }
+
+    /// Waits until every frame is acknowledged.
+    pub fn settle(&mut self) -> anyhow::Result<()> {
+        while !self.unacknowledged.is_empty() {
+            self.acknowledged()?;
+        }
+        Ok(())
+    }
+
+    fn acknowledged(&mut self) -> anyhow::Result<()> {
+        expect(&mut self.input, Kind::Ack)?;
+        self.unacknowledged.pop_front();
+        Ok(())
+    }
+
+    /// Fetches blocks and throws them away; how many bytes there were. No frame may be unacknowledged.
+    pub fn fetch(&mut self, fetch: &Fetch) -> anyhow::Result<u64> {
+        self.streams += 1;
+        let request = message(Kind::Fetch, self.streams, &fetch.encode(self.welcome.version));
+        self.output.write_all(&request)?;
+        let (mut room, mut found) = (vec![0; ROOM], 0);
+        loop {
+            let (header, head) = next(&mut self.input)?;
+            match header.kind {
+                Kind::Data => {
+                    let mut left = header.body_len as usize;
+                    while left > 0 {
+                        let part = left.min(ROOM);
+                        self.input.read_exact(&mut room[..part])?;
+                        left -= part;
+                    }
+                    found += u64::from(header.body_len);
+                }
+                Kind::End => {
+                    let End { bytes } = End::decode(&head).map_err(malformed)?;
+                    ensure!(bytes == found, "{bytes} bytes were sent and {found} came");
+                    return Ok(found);
+                }
+                other => bail!("{other:?} is no answer to a fetch"),
+            }
+        }
+    }
+
+    /// Has a shuffle deleted.
+    pub fn remove(&mut self, shuffle: u32) -> anyhow::Result<()> {
+        self.settle()?;
+        self.streams += 1;
+        let request = message(Kind::RemoveShuffle, self.streams, &RemoveShuffle { shuffle }.encode());
+        self.output.write_all(&request)?;
+        expect(&mut self.input, Kind::Ack)?;
+        Ok(())
+    }
+}
+
+/// The next message of this kind; signs of life are passed over.
+fn expect(input: &mut impl Read, kind: Kind) -> anyhow::Result<(Header, Vec<u8>)> {
+    let (header, head) = next(input)?;
+    ensure!(header.kind == kind, "{:?} came instead of {kind:?}", header.kind);
+    Ok((header, head))
+}
+
+/// The next message's header and head, which is not a sign of life.
+fn next(input: &mut impl Read) -> anyhow::Result<(Header, Vec<u8>)> {
+    loop {
+        let mut bytes = [0; HEADER_LEN];
+        input.read_exact(&mut bytes).context("the worker has left")?;
+        let header = Header::decode(&bytes).map_err(malformed)?;
+        let mut head = vec![0; header.head_len as usize];
+        input.read_exact(&mut head)?;
+        match header.kind {
+            Kind::Busy => {}
+            Kind::Failure => bail!("the worker says: {}", Failure::decode(&head).map_err(malformed)?.error),
+            _ => return Ok((header, head)),
+        }
+    }
+}
+
+fn malformed(malformed: Malformed) -> anyhow::Error {
+    anyhow::anyhow!("{malformed}")
+}
