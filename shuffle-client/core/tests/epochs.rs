@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    net::TcpListener,
     sync::{Arc, atomic::AtomicBool, atomic::Ordering},
     thread,
     time::{Duration, Instant},
@@ -185,6 +186,33 @@ fn a_worker_that_dies_with_the_only_copy_fails_the_attempt() {
     let error = write(&mut writer, &some(), 64 << 10, 2).expect_err("lost");
     assert_eq!(error.kind(), ErrorKind::DataLost, "{error}");
     assert!(error.message().contains(&cluster.workers[0].address), "{error}");
+}
+
+#[test]
+fn a_worker_with_the_only_copy_that_is_back_soon_confirms_it() {
+    let mut cluster = cluster(2, 1, 1, quick());
+    cluster.fail_after(0, 7, ErrorKind::Backpressure, None);
+    let mut writer = cluster.writer(0);
+    let (first, second) = (records(0, 5_000, PARTITIONS, 100), records(1, 5_000, PARTITIONS, 100));
+    let chunk = writer.chunk(1 << 20).expect("memory");
+    writer.push(vec![fill(chunk, &first)]).expect("taken");
+    while cluster.workers[1].state().pushes == 0 {
+        thread::yield_now();
+    }
+    cluster.workers[0].kill();
+    let gone = TcpListener::bind(&cluster.workers[0].address).expect("its port is free");
+    let stored = thread::scope(|scope| {
+        let writing = scope.spawn(|| write(&mut writer, &second, 64 << 10, 2));
+        // Nobody but who wants the first 7 frames settled.
+        drop(gone.accept().expect("a connection"));
+        drop(gone);
+        cluster.workers[0].start_again();
+        writing.join().expect("no panic").expect("written")
+    });
+    assert_eq!(cluster.workers[0].state().settles, 1);
+    assert_eq!(cluster.commits(0, 0), 1);
+    let all = first.into_iter().chain(second).collect();
+    cluster.check(0, &stored, &all, &[]);
 }
 
 #[test]

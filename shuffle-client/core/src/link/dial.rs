@@ -17,8 +17,8 @@ use tokio::{
 use super::{Context, Incoming, Target, broken, failure};
 use crate::{Error, ErrorKind, Result, WorkerId, client::count};
 
-const FIRST_DELAY: Duration = Duration::from_millis(20);
-const LONGEST_DELAY: Duration = Duration::from_secs(2);
+const FIRST_REST: Duration = Duration::from_millis(20);
+const LONGEST_REST: Duration = Duration::from_secs(2);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(30);
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(10);
 
@@ -56,27 +56,19 @@ pub(crate) async fn dial_while(
     target: &Target,
     mut wanted: impl FnMut(&Error) -> bool,
 ) -> Result<Session> {
-    let delays = ExponentialBuilder::default()
-        .with_min_delay(FIRST_DELAY)
-        .with_max_delay(LONGEST_DELAY)
-        .with_jitter()
-        .without_max_times()
-        .with_total_delay(Some(context.retry_for))
-        .build();
     let place = &target.place;
-    let mut delays = delays.into_iter();
+    let mut rests = rests(context.retry_for);
     loop {
         let error = match dial_once(context, target).await {
             Ok(session) => return Ok(session),
             Err(error) => error,
         };
-        let transient = matches!(error.kind(), ErrorKind::Retry | ErrorKind::Backpressure | ErrorKind::Closed);
         let doing = format!("worker {} at {}", place.worker, place.address);
-        if !transient || !wanted(&error) {
+        if !is_transient(&error) || !wanted(&error) {
             return Err(error.context(doing));
         }
-        match delays.next() {
-            Some(delay) => tokio::time::sleep(delay).await,
+        match rests.next() {
+            Some(rest) => tokio::time::sleep(rest).await,
             None => {
                 let text = format!(
                     "{doing} was out of reach for {:?}: {}; check that it runs and that this host may reach it",
@@ -89,7 +81,23 @@ pub(crate) async fn dial_while(
     }
 }
 
-/// Connects once. Errors of the kinds `Retry`, `Backpressure` and `Closed` may be gone when tried again.
+/// How long to rest before each further try of what may take as long as `within`.
+pub(crate) fn rests(within: Duration) -> impl Iterator<Item = Duration> {
+    ExponentialBuilder::default()
+        .with_min_delay(FIRST_REST)
+        .with_max_delay(LONGEST_REST)
+        .with_jitter()
+        .without_max_times()
+        .with_total_delay(Some(within))
+        .build()
+}
+
+/// Whether what failed like this may go well when it is tried again.
+pub(crate) fn is_transient(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Retry | ErrorKind::Backpressure | ErrorKind::Closed)
+}
+
+/// Connects once. Errors that are [transient](is_transient) may be gone when tried again.
 pub(crate) async fn dial_once(context: &Context, target: &Target) -> Result<Session> {
     let address = &target.place.address;
     let within = context.connect_timeout;

@@ -78,18 +78,24 @@ impl Worker {
 
     /// A worker with this identity.
     pub fn start_as(id: WorkerId) -> Self {
+        let mut worker = Self { address: "127.0.0.1:0".to_owned(), id, state: Arc::default(), runtime: None };
+        worker.start_again();
+        worker
+    }
+
+    /// Comes back at the address that it had, with all that it held.
+    pub fn start_again(&mut self) {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("threads");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port");
-        let address = listener.local_addr().expect("bound").to_string();
-        let state = Arc::<Mutex<State>>::default();
-        let shared = Arc::clone(&state);
+        let listener = runtime.block_on(TcpListener::bind(&self.address)).expect("a port");
+        self.address = listener.local_addr().expect("bound").to_string();
+        let (id, state) = (self.id, Arc::clone(&self.state));
         runtime.spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                tokio::spawn(serve(stream, id, Arc::clone(&shared)));
+                tokio::spawn(serve(stream, id, Arc::clone(&state)));
             }
         });
-        Self { address, id, state, runtime: Some(runtime) }
+        self.runtime = Some(runtime);
     }
 
     pub fn place(&self) -> Place {
