@@ -111,7 +111,7 @@ fn a_primary_that_dies_in_the_middle_costs_one_question_and_no_row() {
     assert_eq!(cluster.driver.questions(), 1);
     assert!(cluster.workers[1].state().settles > 0);
     let counters = cluster.client.counters();
-    assert!(counters.extra_frames > counters.shard_outputs, "what was sent again is not counted: {counters:?}");
+    assert!(counters.extra_frames > 0, "what settles brings nothing new: {counters:?}");
     let all = first.into_iter().chain(second).collect();
     cluster.check(0, &stored, &all, &[0]);
 }

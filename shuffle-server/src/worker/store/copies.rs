@@ -31,9 +31,8 @@ impl Store {
             body.pay(self.memory(app, more as u32).await?);
         }
         let checked = frame::check_copy(key, layout.range(key.shard), &body, blocks)?;
-        let Some(newest) = checked.entries.iter().map(|entry| entry.attempt).max() else { return Ok(()) };
+        let newest = checked.entries.iter().map(|entry| entry.attempt).max().unwrap_or_default();
         let shard = self.open_shard(app, key, layout, newest)?;
-        core.apps.end(app, key);
         // As for a frame: the flush of a close comes after it.
         let is_closed = core.closed.read();
         if *is_closed {
@@ -42,6 +41,7 @@ impl Store {
         if core.is_draining() {
             return Err(draining());
         }
+        core.apps.end(app, key);
         shard.adopt(Arc::new(body), checked, core.settings.memtable_max)?;
         drop(is_closed);
         if core.pressed() {
