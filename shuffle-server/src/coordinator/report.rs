@@ -35,6 +35,8 @@ pub struct Report {
     pub draining: bool,
     /// How often it lost a data folder since it started.
     pub disks_lost: u64,
+    /// Another number for each start of its process.
+    pub start: u64,
 }
 
 /// What a worker says about the applications.
@@ -76,6 +78,7 @@ impl Report {
             disk_used: info.disk_used,
             draining: info.draining,
             disks_lost: info.disks_lost,
+            start: info.start,
         })
     }
 
@@ -96,6 +99,7 @@ impl Report {
             draining: self.draining,
             disks_lost: self.disks_lost,
             held: 0,
+            start: self.start,
         }
     }
 }

@@ -20,6 +20,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, transport::Channel};
+use uuid::Uuid;
 
 pub use deletions::Deletions;
 pub use votes::Votes;
@@ -57,6 +58,8 @@ pub struct Reports {
     secret: Secret,
     place: Place,
     coordinators: Vec<Coordinator>,
+    /// Another number for each start.
+    start: u64,
     votes: Mutex<Votes>,
     deletions: mpsc::Sender<AppId>,
     news: watch::Sender<()>,
@@ -81,7 +84,8 @@ impl Reports {
         let votes = Mutex::new(Votes::new(coordinators.len()));
         let coordinators = coordinators.into_iter().map(|(address, health)| Coordinator { address, health }).collect();
         let news = watch::Sender::new(());
-        let reports = Arc::new(Self { store, secret, place, coordinators, votes, deletions, news });
+        let start = Uuid::new_v4().as_u64_pair().0;
+        let reports = Arc::new(Self { store, secret, place, coordinators, start, votes, deletions, news });
         (reports.clone(), Deletions::new(reports, wanted))
     }
 
@@ -228,6 +232,7 @@ impl Reports {
             disk_used: usage.disk_used,
             draining: self.store.is_draining(),
             disks_lost: usage.disks_lost,
+            start: self.start,
         }
     }
 

@@ -31,6 +31,8 @@ pub struct Worker {
     pub draining: bool,
     /// How often it lost a disk since it started.
     pub disks_lost: u64,
+    /// Another number for each start of its process; 0 if it does not say.
+    pub start: u64,
     /// Bytes of this application that it holds, as it last reported.
     pub held: u64,
 }
@@ -55,6 +57,7 @@ impl Worker {
             disk_free: info.disk_free,
             draining: info.draining,
             disks_lost: info.disks_lost,
+            start: info.start,
             held: info.held,
         })
     }
@@ -113,6 +116,14 @@ pub struct Cluster {
     sighted: bool,
 }
 
+/// What the coordinators say that was not so before.
+#[derive(Debug, Default)]
+pub struct News {
+    pub lost_a_disk: Vec<Uuid>,
+    /// Workers that were stopped and started, and are who they were.
+    pub started_again: Vec<WorkerId>,
+}
+
 #[derive(Debug)]
 struct Known {
     worker: Worker,
@@ -126,12 +137,12 @@ impl Cluster {
         Self { workers: BTreeMap::new(), lost_after, replicas: 1, over_quota: String::new(), sighted: false }
     }
 
-    /// Takes the last answers of the coordinators that are in reach. Returns the workers that lost a disk meanwhile.
-    pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) -> Vec<Uuid> {
+    /// Takes the last answers of the coordinators that are in reach.
+    pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) -> News {
         let answers: Vec<_> = answers.collect();
         if answers.is_empty() {
             self.sighted = false;
-            return vec![];
+            return News::default();
         }
         if !std::mem::replace(&mut self.sighted, true) {
             // Nobody could be heard meanwhile: whoever was silent is so from now on.
@@ -148,14 +159,17 @@ impl Cluster {
                 tracing::warn!(worker = %known.worker.place.worker, "no coordinator hears of a worker");
             }
         }
-        let mut lost_a_disk = vec![];
+        let mut news = News::default();
         for (id, mut worker) in alive {
             match self.workers.get(&id).map(|known| &known.worker) {
                 // A coordinator that lags behind.
                 Some(known) if known.place.worker > worker.place.worker => worker = known.clone(),
                 Some(known) if known.place.worker == worker.place.worker => {
                     if worker.disks_lost > known.disks_lost {
-                        lost_a_disk.push(id);
+                        news.lost_a_disk.push(id);
+                    }
+                    if worker.start != known.start {
+                        news.started_again.push(worker.place.worker);
                     }
                     worker.disks_lost = worker.disks_lost.max(known.disks_lost);
                 }
@@ -165,7 +179,7 @@ impl Cluster {
             note(before.as_ref(), &self.workers[&id].worker);
         }
         self.tidy(now);
-        lost_a_disk
+        news
     }
 
     fn tidy(&mut self, now: Instant) {

@@ -114,9 +114,10 @@ impl State {
 
     /// Takes the last answers of the coordinators that are in reach.
     pub fn see<'a>(&mut self, answers: impl Iterator<Item = &'a Answer>, now: Instant) {
-        for worker in self.cluster.see(answers, now) {
-            self.doubt(worker);
-        }
+        let news = self.cluster.see(answers, now);
+        news.lost_a_disk.into_iter().for_each(|worker| self.doubt(worker));
+        // What tasks complained about was that it stopped.
+        news.started_again.iter().for_each(|worker| self.suspects.forgive(worker));
     }
 
     /// A worker lost a disk, and nobody knows what was on it: each of its copies that another worker has too is to be made

@@ -2,7 +2,8 @@
 //!
 //! The coordinators may still hear of such a worker while its clients don't, so the view alone can't say that it is
 //! well again. It is tried again after [`FIRST`]; each time that it is complained about anew it is avoided for twice as
-//! long as before, up to [`LONGEST`]. A newer incarnation is another worker, which nobody has complained about.
+//! long as before, up to [`LONGEST`]. One that was started again is forgiven; a newer incarnation is another worker, which
+//! nobody has complained about.
 
 use std::{
     collections::HashMap,
@@ -44,6 +45,11 @@ impl Suspects {
         if suspicion.until() <= now {
             (suspicion.since, suspicion.lasts) = (now, (suspicion.lasts * 2).min(LONGEST));
         }
+    }
+
+    /// There is no reason any more to avoid `worker`.
+    pub fn forgive(&mut self, worker: &WorkerId) {
+        self.0.remove(worker);
     }
 
     /// When somebody complained last about `worker`, if it is avoided.

@@ -87,6 +87,7 @@ fn report_of(id: Uuid, incarnation: u64) -> Report {
         disk_used: 0,
         draining: false,
         disks_lost: 0,
+        start: 0,
     }
 }
 

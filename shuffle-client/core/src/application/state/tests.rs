@@ -85,6 +85,22 @@ fn a_storm_of_complaints_opens_one_epoch() {
 }
 
 #[test]
+fn a_worker_that_was_started_again_is_avoided_no_longer() {
+    let now = Instant::now();
+    let mut all = workers(2);
+    let mut state = state(2, &all, now);
+    let stopped = state.place(0, 10, now).expect("placed").shards[0][0].chain[1].worker;
+    let alone = state.trouble(0, &broken(0, 0, Some(stopped)), now).expect("moved").clone();
+    assert_eq!(alone.shards[0][1].chain.len(), 1);
+    see(&mut state, &all, now);
+    assert_eq!(state.to_leave(now), [], "it is avoided");
+    all.iter_mut().filter(|worker| worker.place.worker == stopped).for_each(|worker| worker.start = 7);
+    see(&mut state, &all, now);
+    state.follow(now);
+    assert_eq!(state.get(0).expect("there").shards[0][2].chain.len(), 2, "it takes data again");
+}
+
+#[test]
 fn the_primary_is_suspected_if_nobody_is_named_and_new_shuffles_avoid_it() {
     let now = Instant::now();
     let mut state = state(1, &workers(3), now);
