@@ -268,9 +268,7 @@ impl State {
         }
         let merges = copy.enter(&mut epoch.chain);
         work.doubted.remove(&(copy.key, to));
-        if let Some(places) = work.leaving.get_mut(&copy.key) {
-            places.retain(|place| place.worker.id != to);
-        }
+        work.stays(copy.key, to);
         if let Some(before) = copy.replaces.as_ref().filter(|before| before.worker.id != to) {
             work.replaced(copy.key, before);
         }
@@ -315,10 +313,7 @@ impl State {
         }
         self.work.running.remove(&forget.key);
         let id = forget.at.worker.id;
-        if let Some(places) = self.work.leaving.get_mut(&forget.key) {
-            places.retain(|place| place.worker.id != id);
-        }
-        self.work.leaving.retain(|_, places| !places.is_empty());
+        self.work.stays(forget.key, id);
         let left = |key: &ShardKey, places: &Vec<Place>| {
             key.shuffle == forget.key.shuffle && places.iter().any(|place| place.worker.id == id)
         };

@@ -99,6 +99,11 @@ impl Work {
         }
     }
 
+    /// A worker's copy is not to be forgotten any more: it is of use again, or was forgotten.
+    pub fn stays(&mut self, key: ShardKey, worker: Uuid) {
+        take_out(&mut self.leaving, key, worker);
+    }
+
     /// These may have more than the members that are taken for whole, and so may those whose copies seemed to be of no use.
     pub fn miss<'a>(&mut self, key: ShardKey, places: impl Iterator<Item = &'a Place>) {
         let mut places: Vec<_> = places.cloned().chain(self.leaving.remove(&key).unwrap_or_default()).collect();
@@ -117,10 +122,7 @@ impl Work {
     /// may lack what it has.
     pub fn merged(&mut self, copy: &Copy, chain: &[Place]) {
         let Copy { key, from, to, .. } = copy;
-        if let Some(places) = self.missed.get_mut(key) {
-            places.retain(|place| place.worker.id != from.worker.id);
-        }
-        self.missed.retain(|_, places| !places.is_empty());
+        take_out(&mut self.missed, *key, from.worker.id);
         for place in chain.iter().filter(|place| *place != to) {
             if !self.misses(*key, place.worker.id) {
                 self.doubted.insert((*key, place.worker.id));
@@ -139,5 +141,14 @@ impl Work {
         self.running.remove(&key);
         self.barred.insert((key, worker), now + BARRED_FOR);
         *self.failures.entry(key).or_default() += 1;
+    }
+}
+
+fn take_out(copies: &mut BTreeMap<ShardKey, Vec<Place>>, key: ShardKey, worker: Uuid) {
+    if let Some(places) = copies.get_mut(&key) {
+        places.retain(|place| place.worker.id != worker);
+        if places.is_empty() {
+            copies.remove(&key);
+        }
     }
 }
