@@ -178,31 +178,15 @@ impl Apps {
     /// Takes what is here of a shard's epoch out of its shuffle; `None` if there is nothing.
     pub fn take_shard(&self, app: &AppId, key: &ShardKey) -> Option<Arc<Shard>> {
         let found = self.apps.read().get(app)?.clone();
-        let mut state = found.state.write();
-        state.ended.insert(*key);
+        found.end(key);
+        let state = found.state.read();
         let Entry::Live(shuffle) = state.shuffles.get(&key.shuffle)? else { return None };
         shuffle.shards.write().as_mut()?.remove(&(key.shard, key.epoch))
     }
 
     /// Ends a shard's epoch: new data is refused, also if there was none yet.
     pub fn end(&self, app: &AppId, key: &ShardKey) {
-        loop {
-            let found = self.app_or_new(app);
-            let mut state = found.state.write();
-            if state.removed {
-                continue;
-            }
-            if let Some(Entry::Tombstone { .. }) = state.shuffles.get(&key.shuffle) {
-                return;
-            }
-            if state.ended.insert(*key)
-                && let Some(Entry::Live(shuffle)) = state.shuffles.get(&key.shuffle)
-                && let Ok(Some(shard)) = shuffle.shard(key)
-            {
-                shard.end();
-            }
-            return;
-        }
+        while !self.app_or_new(app).end(key) {}
     }
 
     /// All epochs that take no new data.
@@ -266,6 +250,30 @@ impl App {
                 Ok(Some(new))
             }
         }
+    }
+
+    /// Ends a shard's epoch, unless its shuffle was removed; false if the application was.
+    fn end(&self, key: &ShardKey) -> bool {
+        // A copy asks with each message.
+        if self.state.read().ended.contains(key) {
+            return true;
+        }
+        let mut state = self.state.write();
+        if state.removed {
+            return false;
+        }
+        match state.shuffles.get(&key.shuffle) {
+            // One that begins anew has epochs of the same numbers.
+            Some(Entry::Tombstone { .. }) => return true,
+            Some(Entry::Live(shuffle)) => {
+                if let Ok(Some(shard)) = shuffle.shard(key) {
+                    shard.end();
+                }
+            }
+            None => {}
+        }
+        state.ended.insert(*key);
+        true
     }
 
     /// A shard of a shuffle of this application, made if it is not there.

@@ -147,6 +147,17 @@ async fn forgetting_what_never_came_is_no_error() {
 }
 
 #[tokio::test]
+async fn forgetting_what_was_removed_does_not_end_what_begins_anew() {
+    let dir = tempfile::tempdir().expect("dir");
+    let store = open(settings(dir.path(), 16 << 20));
+    write(&store, 0, 7, &[(0, 0, 100)]).await;
+    store.remove_shuffle(&app(), KEY.shuffle).await.expect("removed");
+    store.forget(&app(), &KEY).await.expect("nothing to do");
+    write(&store, 0, 8, &[(0, 0, 100)]).await;
+    assert_eq!(read_all(&store).await.len(), 1);
+}
+
+#[tokio::test]
 async fn an_epoch_that_was_copied_takes_no_new_data_but_can_be_settled() {
     let (dir, other) = (tempfile::tempdir().expect("dir"), tempfile::tempdir().expect("dir"));
     let (store, target) = (open(settings(dir.path(), 16 << 20)), open(settings(other.path(), 16 << 20)));
