@@ -1,17 +1,19 @@
 //! One data folder.
 
 use std::{
+    collections::VecDeque,
     fs::{self, File},
     io,
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
 
 use overhand_common::{Error, ErrorKind, Result};
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, flock};
 use tokio::sync::watch;
 
@@ -57,6 +59,13 @@ impl Health {
     }
 }
 
+/// What hangs, and what waits for that to end.
+#[derive(Default)]
+struct Stuck {
+    jobs: usize,
+    put_off: VecDeque<Box<dyn FnOnce() + Send>>,
+}
+
 /// A data folder that this process holds the lock of.
 pub struct Folder {
     path: PathBuf,
@@ -73,8 +82,7 @@ pub struct Folder {
     nanos_per_mib: AtomicU64,
     next_number: AtomicU64,
     threads: Threads,
-    /// Jobs that hang.
-    stuck: AtomicUsize,
+    stuck: Mutex<Stuck>,
     /// Rounds of probes in a row that found it failed.
     failed_rounds: AtomicU32,
     losses: AtomicU64,
@@ -119,7 +127,7 @@ impl Folder {
             nanos_per_mib: AtomicU64::new(0),
             next_number: AtomicU64::new(0),
             threads: Threads::default(),
-            stuck: AtomicUsize::new(0),
+            stuck: Mutex::default(),
             failed_rounds: AtomicU32::new(0),
             losses: AtomicU64::new(0),
         };
@@ -214,6 +222,23 @@ impl Folder {
         self.threads.begin(job)
     }
 
+    /// Begins a job that must be done once, however long it takes until then: `None` while the folder hangs, and it is done
+    /// when that ends, before the folder takes anything new.
+    pub fn begin_some_time<T: Send + 'static>(
+        self: &Arc<Self>,
+        job: impl FnOnce(&Watch) -> T + Send + 'static,
+    ) -> io::Result<Option<Task<T>>> {
+        let mut stuck = self.stuck.lock();
+        if stuck.jobs == 0 {
+            drop(stuck);
+            return self.begin(job).map(Some);
+        }
+        stuck.put_off.push_back(Box::new(move || {
+            job(&Watch::new());
+        }));
+        Ok(None)
+    }
+
     /// What `task` gives. `TimedOut` when a step of it takes longer than `patience`: then the folder is out of placement
     /// until the job has ended, when `late` gets what came of it.
     pub fn finish<T: Send + 'static>(
@@ -226,19 +251,32 @@ impl Folder {
             self.stalled(patience);
             let this = self.clone();
             move |given: Option<T>| {
-                tracing::warn!(folder = %this.path.display(), "a write that hung has ended");
-                this.stuck.fetch_sub(1, Ordering::AcqRel);
+                tracing::warn!(folder = %this.path.display(), "a job that hung has ended");
                 if let Some(given) = given {
                     late(given);
                 }
+                this.came_back();
             }
         });
         given.ok_or_else(|| io::Error::new(io::ErrorKind::TimedOut, Health::Stalled(patience).describe()))
     }
 
     fn stalled(&self, patience: Duration) {
-        self.stuck.fetch_add(1, Ordering::AcqRel);
+        self.stuck.lock().jobs += 1;
         self.take_out(Health::Stalled(patience), |_| true);
+    }
+
+    /// A job that hung has ended: its thread does what was put off meanwhile.
+    fn came_back(&self) {
+        loop {
+            let mut stuck = self.stuck.lock();
+            let Some(job) = stuck.put_off.pop_front() else {
+                stuck.jobs -= 1;
+                return;
+            };
+            drop(stuck);
+            job();
+        }
     }
 
     fn take_out(&self, state: Health, from: impl FnOnce(&Health) -> bool) {
@@ -260,12 +298,12 @@ impl Folder {
 
     /// Whether a job hangs that nobody waits for any more.
     pub fn hangs(&self) -> bool {
-        self.stuck.load(Ordering::Acquire) > 0
+        self.stuck.lock().jobs > 0
     }
 
     /// Ends the folder's threads, all but those that hang, and waits for that no longer than `patience`.
     pub fn end(&self, patience: Duration) {
-        self.threads.end(self.stuck.load(Ordering::Acquire), patience);
+        self.threads.end(self.stuck.lock().jobs, patience);
     }
 
     /// Takes the folder out of placement because of `error`.

@@ -1,7 +1,7 @@
 //! What the store asks of the file system when it writes.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, IoSlice, Write},
     path::Path,
 };
@@ -25,6 +25,10 @@ pub trait Medium: Send + Sync {
     fn write(&self, file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize>;
     /// Returns when the file's data is on stable storage.
     fn sync(&self, file: &File) -> io::Result<()>;
+    /// Deletes a file.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
 }
 
 /// The file system as it is.

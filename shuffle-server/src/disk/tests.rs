@@ -131,6 +131,9 @@ fn a_job_that_hangs_takes_its_folder_out_until_it_has_ended() {
     assert!(folder.is_stalled(), "no probe is good while it hangs");
     release.send(()).expect("awaited");
     assert!(late.recv().expect("told"), "it knew that nobody waited");
+    while folder.hangs() {
+        std::thread::yield_now();
+    }
     folder.probe();
     assert_eq!(folder.health(), Health::Ok);
     folder.end(Duration::from_secs(10));

@@ -26,7 +26,7 @@ pub struct Watch {
 }
 
 impl Watch {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { began: Instant::now(), moved: AtomicU64::new(0), abandoned: AtomicBool::new(false) }
     }
 
@@ -154,5 +154,9 @@ impl Medium for Watched<'_> {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         self.step(|medium| medium.sync(file))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.step(|medium| medium.remove(path))
     }
 }

@@ -1,6 +1,9 @@
 //! Coordinators and workers as processes of their own, side by side on one machine.
 
-use std::fs;
+use std::{
+    fs,
+    time::{Duration, Instant},
+};
 
 use overhand_proto::v1::ApplicationHealth;
 use tempfile::TempDir;
@@ -90,18 +93,22 @@ fn a_worker_that_dies_is_shown_as_silent_with_what_it_held() {
     cluster.push(0, &token);
     let coordinator = &cluster.coordinators[0];
     let lost = cluster.workers[0].data().to_owned();
-    let shown = |silent: bool| {
+    let pushed = Instant::now();
+    let shown = |holds: &dyn Fn(&serde_json::Value) -> bool| {
         let status = coordinator.status();
         let workers = status["workers"].as_array().expect("workers");
-        workers.iter().any(|worker| {
-            worker["data_address"] == lost.as_str()
-                && worker["silent"] == silent
-                && worker["usage"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000)
-        })
+        workers.iter().any(|worker| worker["data_address"] == lost.as_str() && holds(worker))
     };
-    eventually("its report has all it holds", || shown(false));
+    // While it lives it is asked itself; a report that was sent later tells its coordinator as much.
+    let reported = |worker: &serde_json::Value| {
+        worker["reported_ms_ago"].as_u64().is_some_and(|ago| Duration::from_millis(ago + 100) < pushed.elapsed())
+    };
+    eventually("it has reported what it holds", || shown(&reported));
     cluster.workers[0].kill();
-    eventually("it is silent", || shown(true));
+    let silent = |worker: &serde_json::Value| {
+        worker["silent"] == true && worker["usage"][0]["bytes"].as_u64().is_some_and(|bytes| bytes > 10_000)
+    };
+    eventually("it is silent", || shown(&silent));
     assert!(coordinator.admin("/metrics").1.contains("overhand_coordinator_workers{state=\"silent\"} 1"));
     assert!(coordinator.logged().contains("a worker is silent"));
 }

@@ -68,16 +68,16 @@ impl Store {
     }
 
     /// Deletes what is here of a shard's epoch; no error if there is nothing. Its shuffle stays, and so may the epoch come
-    /// again. When it returns, the disk is clean; a fetch under way ends with `NotFound`.
+    /// again. When it returns, the disk is clean, if it does not hang; a fetch under way ends with `NotFound`.
     pub async fn forget(&self, app: &AppId, key: &ShardKey) -> Result<()> {
         let Some(shard) = self.core.apps.take_shard(app, key) else { return Ok(()) };
         let indexed = shard.is_indexed();
         let remains = Remains::of(vec![shard]);
         let (core, app, key) = (self.core.clone(), app.clone(), *key);
         blocking(move || {
-            remains.clear(&core, &app, |updates| {
+            remains.clear(&core, |chores| {
                 if indexed {
-                    updates.iter_mut().for_each(|update| update.remove_shard_commits(&app, &key));
+                    chores.iter_mut().for_each(|chore| chore.update.remove_shard_commits(&app, &key));
                 }
             })
         })

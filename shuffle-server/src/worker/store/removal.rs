@@ -1,8 +1,15 @@
 //! Deleting shuffles and applications, and what other deletions share.
+//!
+//! Memory is free at once. What a data folder has is deleted on the folder's own thread; nobody waits for one that hangs:
+//! it deletes when that ends, before it takes anything new.
 
-use std::{fs, io, path::Path, sync::Arc, sync::atomic::Ordering};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
 
-use overhand_common::{Result, ids::AppId};
+use overhand_common::{Error, ErrorKind, Result, ids::AppId};
 
 use super::{
     apps::Shuffle,
@@ -11,7 +18,7 @@ use super::{
     table::TableState,
 };
 use crate::{
-    disk::{Health, SegmentName},
+    disk::{Folder, Health, Medium, SegmentName, Task, Watch, Watched},
     index::Update,
 };
 
@@ -25,11 +32,11 @@ pub async fn remove_shuffle(core: &Arc<Core>, app: &AppId, number: u32) -> Resul
     found.indexed.store(true, Ordering::Release);
     let (core, app) = (core.clone(), app.clone());
     blocking(move || {
-        remains.clear(&core, &app, |updates| {
+        remains.clear(&core, |chores| {
             let healthy = core.folders.all().iter().position(|folder| folder.health() == Health::Ok);
-            updates[healthy.unwrap_or(0)].add_tombstone(&app, number, newer_from);
+            chores[healthy.unwrap_or(0)].update.add_tombstone(&app, number, newer_from);
             if indexed {
-                updates.iter_mut().for_each(|update| update.remove_commits(&app, number));
+                chores.iter_mut().for_each(|chore| chore.update.remove_commits(&app, number));
             }
         })
     })
@@ -57,18 +64,17 @@ pub async fn remove_app(core: &Arc<Core>, app: &AppId) -> Result<()> {
     let remains = Remains::of_shuffles(shuffles);
     let (core, app) = (core.clone(), app.clone());
     blocking(move || {
-        let done = remains.clear(&core, &app, |updates| {
-            if indexed {
-                updates.iter_mut().for_each(|update| update.remove_app(&app));
+        let leftovers = found.take_leftovers();
+        remains.clear(&core, |chores| {
+            for (folder, chore) in core.folders.all().iter().zip(chores) {
+                if indexed {
+                    chore.update.remove_app(&app);
+                }
+                let here = leftovers.iter().filter(|path| path.starts_with(folder.path()));
+                chore.files.extend(here.map(|path| (path.clone(), 0)));
+                chore.app_dir = Some(SegmentName::app_dir(folder.path(), &app));
             }
-        });
-        for path in found.take_leftovers() {
-            remove_file(&path);
-        }
-        for folder in core.folders.all() {
-            remove_dir(&SegmentName::app_dir(folder.path(), &app));
-        }
-        done
+        })
     })
     .await
 }
@@ -98,55 +104,107 @@ impl Remains {
 
     /// Deletes index records, then files: a crash between the two leaves files that the next start takes back in, and
     /// that go when their application does.
-    /// `more` is what else changes in the indexes, one update for each data folder.
-    pub fn clear(self, core: &Core, app: &AppId, more: impl FnOnce(&mut [Update])) -> Result<()> {
+    /// `more` is what else goes, one chore for each data folder. It may block, but not for longer than a disk may hang.
+    pub fn clear(self, core: &Arc<Core>, more: impl FnOnce(&mut [Chore])) -> Result<()> {
         for shard in &self.shards {
             // A flush that was under way is over, and has deleted its own, when this lock is there.
             drop(shard.flushing.lock());
         }
-        let mut updates: Vec<Update> = core.indexes.iter().map(|_| Update::default()).collect();
-        let mut files = vec![];
+        let mut chores: Vec<Chore> = core.indexes.iter().map(|_| Chore::default()).collect();
         for table in &self.tables {
             match table {
                 TableState::Segment(segment) => {
-                    updates[segment.folder].remove_segment(segment.identity.number);
-                    files.push((segment.folder, segment.path.clone(), segment.extent.len));
+                    let chore = &mut chores[segment.folder];
+                    chore.update.remove_segment(segment.identity.number);
+                    chore.files.push((segment.path.clone(), segment.extent.len));
                 }
                 TableState::Lost(lost) => {
-                    lost.number.into_iter().for_each(|number| updates[lost.folder].remove_segment(number));
-                    files.push((lost.folder, lost.path.clone(), lost.counted));
+                    let chore = &mut chores[lost.folder];
+                    lost.number.into_iter().for_each(|number| chore.update.remove_segment(number));
+                    chore.files.push((lost.path.clone(), lost.counted));
                 }
                 TableState::Memory(_) | TableState::Empty | TableState::Removed => {}
             }
         }
-        more(&mut updates);
-        let mut done = Ok(());
-        for (index, update) in core.indexes.iter().zip(updates) {
-            if !update.is_empty()
-                && let Err(error) = index.apply(update, false)
-            {
-                tracing::error!(%app, %error, "removing from an index failed");
-                done = Err(error);
+        more(&mut chores);
+        let begun: Vec<_> = chores.into_iter().enumerate().filter_map(|(at, chore)| chore.begin(core, at)).collect();
+        let ended: Vec<_> = begun.into_iter().map(|begun| begun.end(core)).collect();
+        ended.into_iter().collect()
+    }
+}
+
+/// What is to be deleted in one data folder.
+#[derive(Default)]
+pub struct Chore {
+    /// Of its index.
+    pub update: Update,
+    /// Its files, with the bytes they count for.
+    files: Vec<(PathBuf, u64)>,
+    /// The folder of an application.
+    app_dir: Option<PathBuf>,
+}
+
+/// A chore that was begun.
+struct Begun {
+    at: usize,
+    task: io::Result<Task<Result<()>>>,
+}
+
+impl Chore {
+    /// Begins it, if there is anything to do, and if its folder does not hang: there it is done when that ends.
+    fn begin(self, core: &Arc<Core>, at: usize) -> Option<Begun> {
+        if self.update.is_empty() && self.files.is_empty() && self.app_dir.is_none() {
+            return None;
+        }
+        let folder = core.folder(at);
+        let doer = core.clone();
+        let task = folder.begin_some_time(move |watch| self.run(&doer, at, watch)).transpose();
+        if task.is_none() {
+            put_off(folder);
+        }
+        task.map(|task| Begun { at, task })
+    }
+
+    fn run(self, core: &Core, at: usize, watch: &Watch) -> Result<()> {
+        let done = if self.update.is_empty() { Ok(()) } else { core.indexes[at].apply(self.update, false) };
+        if let Err(error) = &done {
+            tracing::error!(%error, "removing from an index failed");
+        }
+        watch.moved();
+        let folder = core.folder(at);
+        let medium = Watched { medium: folder.medium(), watch };
+        for (path, len) in self.files {
+            match medium.remove(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    tracing::error!(path = %path.display(), %error, "a segment can't be deleted");
+                }
+                _ => folder.deleted(len),
             }
         }
-        for (folder, path, len) in files {
-            if remove_file(&path) {
-                core.folder(folder).deleted(len);
-            }
-        }
+        self.app_dir.iter().for_each(|path| remove_dir(path));
         done
     }
 }
 
-/// Deletes a file; whether it is gone.
-fn remove_file(path: &Path) -> bool {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            tracing::error!(path = %path.display(), %error, "a segment can't be deleted");
-            false
+impl Begun {
+    /// Waits until it is done, or its folder hangs.
+    fn end(self, core: &Core) -> Result<()> {
+        let folder = core.folder(self.at);
+        match self.task.and_then(|task| folder.finish(task, core.settings.stall_timeout, |_| ())) {
+            Ok(done) => done,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                put_off(folder);
+                Ok(())
+            }
+            Err(error) => {
+                Err(Error::new(ErrorKind::Internal, format!("deleting in {}: {error}", folder.path().display())))
+            }
         }
-        _ => true,
     }
+}
+
+fn put_off(folder: &Folder) {
+    tracing::warn!(folder = %folder.path().display(), "the disk hangs: what was removed is deleted when that ends");
 }
 
 /// Deletes an application's folder. One that is not empty has data of a new application of the same name.

@@ -1,8 +1,8 @@
 //! Disks that neither write nor fail.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use overhand_common::ErrorKind;
+use overhand_common::{ErrorKind, ids::ShardKey};
 
 use super::{
     medium::{Fault, Two, fill, two},
@@ -133,6 +133,42 @@ async fn what_hangs_is_removed_and_gives_its_memory_back_when_it_ends() {
     until(|| store.usage().memory_used == 0 && store.usage().disk_used == 0).await;
     until(|| (0..2).all(|at| !folder(&store, at).hangs())).await;
     assert!(dirs.iter().all(|dir| segment_files(dir.path()).is_empty()));
+    assert!(store.core.indexes.iter().all(|index| index.records().expect("readable") == 0));
+}
+
+#[tokio::test]
+async fn nobody_waits_for_deletions_in_a_folder_that_hangs() {
+    const SHUFFLES: u32 = 100;
+    let Two { dirs, medium, store } = two(impatient);
+    for shuffle in 0..SHUFFLES {
+        // Each in one of them by turns.
+        let other = folder(&store, (shuffle as usize + 1) % 2);
+        other.failed(&std::io::Error::from_raw_os_error(5));
+        Writer { key: ShardKey { shuffle, ..KEY }, ..Writer::new(0, 7) }
+            .frame(&[(0, 0, 3000)], true)
+            .to(&store)
+            .await
+            .expect("written");
+        flush(&store).await;
+        other.probe();
+    }
+    let count = |at: usize| segment_files(dirs[at].path()).len();
+    let (before, threads) = (count(0), || std::fs::read_dir("/proc/self/task").expect("readable").count());
+    assert_eq!((before, count(1)), (50, 50));
+    medium.set(dirs[0].path(), Some(Fault::Hang));
+    let (began, alive) = (Instant::now(), threads());
+    for shuffle in 0..SHUFFLES {
+        store.remove_shuffle(&app(), shuffle).await.expect("removed");
+    }
+    store.remove_app(&app()).await.expect("removed");
+    assert!(began.elapsed() < 10 * PATIENCE, "only the first one waits, and only so long");
+    assert!(threads() < alive + 50, "one thread hangs, not one for each deletion");
+    assert_eq!((count(0), count(1)), (before, 0));
+    assert!(folder(&store, 0).is_stalled());
+    medium.set(dirs[0].path(), None);
+    until(|| !folder(&store, 0).hangs()).await;
+    assert_eq!(count(0), 0);
+    assert_eq!(store.usage().disk_used, 0);
     assert!(store.core.indexes.iter().all(|index| index.records().expect("readable") == 0));
 }
 

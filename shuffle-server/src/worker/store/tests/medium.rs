@@ -30,7 +30,7 @@ pub enum Fault {
     Create,
     /// So much is free.
     Free(u64),
-    /// Writes don't end before the fault does.
+    /// Writes and deletions don't end before the fault does.
     Hang,
 }
 
@@ -47,6 +47,13 @@ impl Faulty {
 
     fn of(&self, path: &Path) -> Option<Fault> {
         find(&self.faults.lock(), path)
+    }
+
+    fn hang(&self, path: &Path) {
+        let mut faults = self.faults.lock();
+        while let Some(Fault::Hang) = find(&faults, path) {
+            self.changed.wait(&mut faults);
+        }
     }
 }
 
@@ -70,18 +77,18 @@ impl Medium for Faulty {
     }
 
     fn write(&self, file: &File, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        let path = std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?;
-        let mut faults = self.faults.lock();
-        while let Some(Fault::Hang) = find(&faults, &path) {
-            self.changed.wait(&mut faults);
-        }
-        drop(faults);
+        self.hang(&std::fs::read_link(format!("/proc/self/fd/{}", file.as_raw_fd()))?);
         // A part of what is asked, as a file system may do.
         RealMedium.write(file, &slices[..slices.len().div_ceil(2)])
     }
 
     fn sync(&self, file: &File) -> io::Result<()> {
         RealMedium.sync(file)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.hang(path);
+        RealMedium.remove(path)
     }
 }
 
