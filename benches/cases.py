@@ -24,7 +24,10 @@ class Case:
 
     `asked_cpu` and `asked_wall` are the largest ratios to Spark's own shuffle that are wanted, None where nothing is
     asked. `conf` is the Spark configuration of both sides, `own` and `ours` what only Spark's own shuffle or only
-    Overhand is given besides. `query` is the number of a query of TPC-H.
+    Overhand is given besides. `query` is the number of a query of TPC-H. `maps` are the map tasks of each shuffle.
+    Rows, partitions and map tasks are shared among `applications` that run at the same time. `curve` is the name of the
+    curve whose point it is: its points have applications of their own, so that none finds what another curve left.
+    `heap` is what a driver may take.
     """
     name: str
     job: str
@@ -36,6 +39,10 @@ class Case:
     own: dict = dataclasses.field(default_factory=dict)
     ours: dict = dataclasses.field(default_factory=dict)
     query: int = None
+    maps: int = 32
+    applications: int = 1
+    curve: str = None
+    heap: str = "1g"
 
 
 CASES = [
@@ -54,7 +61,7 @@ CASES = [
     # Java's serialization is Spark's default.
     Case("records-java-200", "records", 5_000_000, 200, 1.00, 1.00),
     # 1000 shuffles of 1000 to 10,000 rows.
-    Case("small-1000", "small", 5_500_000, 4, 1.00, 0.90),
+    Case("small-1000", "small", 5_500_000, 4, 1.00, 0.90, maps=4),
     *[Case(f"tpch-q{number:02}", "tpch", 0, 200, 1.10, 1.10, DEFAULTS, query=number) for number in range(1, 23)],
 ]
 BY_NAME = {case.name: case for case in CASES}
@@ -65,17 +72,19 @@ TPCH = "tpch-total"
 TPCH_ASKED = (0.95, 0.95)
 
 
-def chosen(names):
-    """The cases whose names contain one of `names` (with commas between them); all without names."""
-    parts = [part for part in names.split(",") if part]
-    return [case for case in CASES if not parts or any(part in case.name for part in parts)]
+def chosen(names, cases):
+    """The cases that have one of `names` (with commas between them), or contain one that is nobody's; all without
+    names."""
+    parts, whole = [part for part in names.split(",") if part], {case.name for case in cases}
+    return [case for case in cases
+            if not parts or any(part == case.name or part not in whole and part in case.name for part in parts)]
 
 
 def groups(cases):
     """The cases by what applications they can share: lists of cases with the same settings."""
     found = []
     for case in cases:
-        settings = (case.conf, case.own, case.ours)
+        settings = (case.conf, case.own, case.ours, case.applications, case.curve, case.heap)
         for others, group in found:
             if others == settings:
                 group.append(case)

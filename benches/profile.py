@@ -107,10 +107,10 @@ class Library:
 class Sampler:
     """Samples the driver, the executors and the server of an application while it is open."""
 
-    def __init__(self, application, data):
-        driver = application.process.pid
+    def __init__(self, side, data):
+        driver = side.applications[0].process.pid
         self.jvms = {driver: "driver"} | {child: "executors" for child in children(driver)}
-        self.roles = self.jvms | ({application.server.pid: "server"} if application.server else {})
+        self.roles = self.jvms | ({side.server.pid: "server"} if side.server else {})
         self.data = data
         self.perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-o", str(data),
                                       "-p", ",".join(map(str, self.roles))], stderr=subprocess.DEVNULL)
@@ -183,14 +183,13 @@ def main():
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="profile-", dir=lines.CACHE / "bench"))
 
     with contextlib.ExitStack() as stack:
-        application = session.Application(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch,
-                                          conf=case.conf)
-        stack.callback(application.stop)
+        side = session.Side(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch, conf=case.conf)
+        stack.callback(side.stop)
         for _ in range(2):
-            application.run(case, arguments.rows)
-        sampler = Sampler(application, scratch / "perf.data")
+            side.run(case, arguments.rows)
+        sampler = Sampler(side, scratch / "perf.data")
         for turn in range(1, arguments.runs + 1):
-            result = application.run(case, arguments.rows)
+            result = side.run(case, arguments.rows)
             print(f"run {turn}: wall {result['wall_s']:.2f} s, cpu {result['cpu_s']:.2f} s", flush=True)
         functions = sampler.stop()
 

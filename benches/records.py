@@ -18,7 +18,9 @@ import control
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # What medians are taken of: what adds up over several jobs, and what does not.
 SUMS = ["wall_s", "cpu_s", "cpu_server_s", "shuffle_bytes", "spilled_disk_bytes", "map_tasks"]
-KEYS = [*SUMS, "peak_mb"]
+CPU = ["cpu_driver_s", "cpu_executors_s", "cpu_server_s"]
+PEAK = ["peak_driver_mb", "peak_executors_mb", "peak_server_mb"]
+KEYS = [*SUMS, "peak_mb", *CPU, *PEAK]
 
 
 def machine():
@@ -38,11 +40,12 @@ def git(*arguments):
 
 class Results:
     """A file of results. Jobs that are measured again replace their lines and the others stay, so that a file may come
-    from several calls."""
+    from several calls; those that are none of the cases `known` any more go."""
 
-    def __init__(self, file):
+    def __init__(self, file, known):
+        names = {case.name for case in known}
         self.file = file
-        self.lines = [line for line in read(file) if line["case"] in cases.BY_NAME] if file.exists() else []
+        self.lines = [line for line in read(file) if line["case"] in names] if file.exists() else []
         self.begun = set()
 
     def add(self, line):

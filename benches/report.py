@@ -131,7 +131,7 @@ def ratio(over, under, key):
 
 
 def heading(runs, processes):
-    """What was measured where, and by which calls."""
+    """What was measured where, of which processes, and by which calls."""
     most = max(run["run"] for run in runs)
     least = min(max(run["run"] for run in sides[0]) for sides in by_case(runs).values())
     spark = dict.fromkeys(f"Spark {run['spark']} (Scala {run['scala']})" for run in runs)
@@ -141,7 +141,7 @@ def heading(runs, processes):
     count = f"{most} run" + "s" * (most > 1) if least == most else f"{least} to {most} runs"
     return "\n".join([f"# {', '.join(spark)}, medians of {count} in turn",
                       "", *machines,
-                      f"CPU seconds are those of all processes: driver, two executors of one core, {processes}.",
+                      f"CPU seconds are those of all processes: driver, {processes}.",
                       "", *calls, "", ""])
 
 
@@ -151,11 +151,11 @@ def paired(runs, name, other):
     bars = [(row.name, *row.ratios()) for row in found if row.name not in cases.QUERIES]
     title = f"{other} against Spark's own shuffle, Spark {runs[0]['spark']}"
     picture = f"\n![ratios]({name}.svg)\n" if bars else ""
-    return {"md": heading(runs, "shuffle server") + table(found, other) + messages_table(found, other)
+    return {"md": heading(runs, "two executors of one core, shuffle server") + table(found, other) + messages_table(found, other)
             + control.table((row.name, row.ours.get("control")) for row in found) + picture,
             "svg": chart.ratios(title, bars) if bars else ""}
 
 
 def replicas(runs):
     """The pages of a comparison of two replicas with one, by the ending of the file."""
-    return {"md": heading(runs, "a coordinator and two workers") + replicas_table(runs)}
+    return {"md": heading(runs, "two executors of one core, a coordinator and two workers") + replicas_table(runs)}

@@ -5,6 +5,7 @@
   python3 benches/run.py --only repartition-64,small --runs 3 --spark 4.x
   python3 benches/run.py --against sort                   Spark's own shuffle in both places: how much is noise
   python3 benches/run.py --replicas                       what two replicas cost, against one
+  python3 benches/run.py --curves --runs 3                how cost grows with rows, partitions, map tasks, applications
 
 Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then
 in turn, in both orders. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU
@@ -15,6 +16,11 @@ Writes benches/results/spark-LINE.{jsonl,md,svg}, where jobs that are not run ke
 With --replicas both applications go through Overhand, each with a coordinator and two workers of its own, one with
 spark.overhand.replicas=1, the other with 2; the servers' CPU seconds are shown apart from Spark's.
 Writes benches/results/replicas-spark-LINE.{jsonl,md}.
+
+With --curves jobs of several sizes are run, smallest first, each curve in applications of its own. A point that takes
+longer than --limit has fewer runs; one that fails is told in the results, and ends its curve. What was measured is kept
+when the command is broken off. --only takes names of curves, rows, partitions, maps, applications, or of points, rows-10M.
+Writes benches/results/curves-spark-LINE.{jsonl,md} and a picture for each curve, CURVE.svg.
 
 With another size or other settings the results go to OVERHAND_CACHE/bench/results instead.
 """
@@ -30,6 +36,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
 
 import cases
+import curves
 import records
 import report
 import session
@@ -39,13 +46,17 @@ from harness import lines
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--spark", choices=lines.LINES, default="3.5")
-    parser.add_argument("--only", default="", help="only the jobs whose names contain one of these")
+    parser.add_argument("--only", default="", help="only the jobs of these names, or whose names contain one of these")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--warm-ups", type=int, default=1, help="runs before these, which are not counted")
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
     parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
                         help="what is compared with Spark's own")
-    parser.add_argument("--replicas", action="store_true", help="compare two replicas with one instead")
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument("--replicas", action="store_true", help="compare two replicas with one instead")
+    kind.add_argument("--curves", action="store_true", help="measure how cost grows instead")
+    parser.add_argument("--limit", type=float, default=120, metavar="SECONDS",
+                        help="with --curves: after as many a point has no more runs (%(default)g)")
     parser.add_argument("--server-flag", action="append", default=[], help="a flag for the server")
     for side, whose in [("", "both sides"), ("own-", "Spark's own side"), ("other-", "the side compared with it")]:
         parser.add_argument(f"--{side}conf", action="append", default=[], type=setting, metavar="KEY=VALUE",
@@ -63,7 +74,7 @@ def setting(text):
 
 
 def sides(given, case):
-    """The two applications that take turns: by name, what session.Application takes."""
+    """The two applications that take turns: by name, what session.Side takes."""
     both, own, other = case.conf | dict(given.conf), dict(given.own_conf), dict(given.other_conf)
     if given.replicas:
         one, two = ({"spark.overhand.replicas": count} for count in (1, 2))
@@ -82,45 +93,69 @@ def destination(given):
     folder = given.out or (lines.CACHE / "bench/results" if changed else ROOT / "benches/results")
     if given.replicas:
         return folder / f"replicas-spark-{given.spark}"
-    return folder / (f"spark-{given.spark}" + ("-noise" if given.against == "sort" else ""))
+    kind = "curves-" if given.curves else ""
+    return folder / (f"{kind}spark-{given.spark}" + ("-noise" if given.against == "sort" else ""))
 
 
-def write(path, pages):
-    """Writes pages, by the ending of each file."""
-    for ending, text in pages.items():
-        path.with_name(f"{path.name}.{ending}").write_text(text)
+def measure(group, given, line, scratch, record):
+    """Measures cases that share their applications. False if one failed that is a point of a curve: the larger ones
+    after it are left out."""
+    settings = sides(given, group[0])
+
+    def add(run):
+        record(dict(spark=line.spark, scala=line.scala, conf=settings[run["shuffle"]]["conf"], **run))
+
+    with contextlib.ExitStack() as stack:
+        ready = []
+        for name, how in settings.items():
+            ready.append(session.Side(name, line, scratch=scratch, server_flags=given.server_flag,
+                                      applications=group[0].applications, heap=group[0].heap, **how))
+            stack.callback(ready[-1].stop)
+        for case in group:
+            if not given.curves:
+                session.measure(case, ready, given.warm_ups, given.runs, given.scale, add)
+                continue
+            warm_ups = given.warm_ups * (curves.COLD if case is group[0] else 1)
+            try:
+                session.measure(case, ready, warm_ups, given.runs, given.scale, add, given.limit)
+            except session.Failed as failure:
+                print(f"{case.name}: {failure}", flush=True)
+                record(dict(case=case.name, failed=failure.what))
+                return False
+    return True
+
+
+def pages(given, runs, name):
+    """The pages that are made of the runs, by the ending of the file."""
+    if given.replicas:
+        return report.replicas(runs)
+    other = "sort-again" if given.against == "sort" else "overhand"
+    return curves.pages(runs, name, other) if given.curves else report.paired(runs, name, other)
 
 
 def main():
     given = arguments()
-    chosen = cases.chosen(given.only)
+    known = curves.POINTS if given.curves else cases.CASES
+    chosen = cases.chosen(given.only, known)
     if not chosen:
-        raise SystemExit(f"no job has a name like {given.only}: there are {', '.join(cases.BY_NAME)}")
+        raise SystemExit(f"no job has a name like {given.only}: there are {', '.join(case.name for case in known)}")
     line, about, path = lines.LINES[given.spark], records.machine(), destination(given)
-    results = records.Results(path.with_name(path.name + ".jsonl"))
+    results = records.Results(path.with_name(path.name + ".jsonl"), known)
     (lines.CACHE / "bench").mkdir(parents=True, exist_ok=True)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=lines.CACHE / "bench"))
 
-    for number, group in enumerate(cases.groups(chosen)):
-        with contextlib.ExitStack() as stack:
-            applications, settings = [], sides(given, group[0])
-            for name, how in settings.items():
-                applications.append(session.Application(name, line, scratch=scratch / str(number),
-                                                        server_flags=given.server_flag, **how))
-                stack.callback(applications[-1].stop)
-            for case in group:
-                session.measure(case, applications, given.warm_ups, given.runs, given.scale,
-                                lambda run: results.add(dict(about, spark=line.spark, scala=line.scala,
-                                                             conf=settings[run["shuffle"]]["conf"], **run)))
-        shutil.rmtree(scratch / str(number), ignore_errors=True)
-    shutil.rmtree(scratch, ignore_errors=True)
-
-    if given.replicas:
-        pages = report.replicas(results.lines)
-    else:
-        pages = report.paired(results.lines, path.name, "sort-again" if given.against == "sort" else "overhand")
-    write(path, pages)
-    print("\n" + pages["md"] + f"\nwritten: {path}.jsonl" + "".join(f", .{ending}" for ending in pages))
+    try:
+        for number, group in enumerate(cases.groups(chosen)):
+            if measure(group, given, line, scratch / str(number), lambda run: results.add(about | run)):
+                shutil.rmtree(scratch / str(number), ignore_errors=True)
+        with contextlib.suppress(OSError):
+            scratch.rmdir()
+    finally:
+        if results.begun:
+            written = pages(given, results.lines, path.name)
+            for ending, text in written.items():
+                path.with_name(f"{path.name}.{ending}").write_text(text)
+            print("\n" + written["md"] + f"\nwritten: {path}.jsonl" + "".join(f", .{ending}" for ending in written))
     return 0
 
 

@@ -1,9 +1,14 @@
 """Spark applications that stand ready and take turns."""
 
+import contextlib
 import json
+import math
+import select
 import subprocess
+import time
 
 import control
+import records
 import tpch
 from harness import lines, server
 
@@ -14,47 +19,93 @@ MESSAGES = {
     "fetches": "overhand_fetches_total",
     "connections": "overhand_connections_total",
 }
+# What applications that run at the same time all measure of one and the same thing.
+SHARED = {"wall_s", "cpu_server_s", "peak_server_mb"}
+# Seconds after which a run has failed.
+PATIENCE = 600
+
+
+class Failed(SystemExit):
+    """A job failed, or its application ended: `what` happened, and the log that says more."""
+
+    def __init__(self, what, log):
+        super().__init__(f"{what}, see {log}")
+        self.what = what
 
 
 class Application:
-    """A Spark application that runs jobs when it is told to, and the servers that it shuffles through."""
+    """A Spark application that runs jobs when it is told to; `overhand` is the server or cluster that it shuffles
+    through, None for Spark's own shuffle."""
 
-    def __init__(self, name, line, manager, scratch, server_flags=(), conf=None, workers=None):
+    def __init__(self, name, line, scratch, overhand=None, conf=None, heap="1g"):
         self.name = name
-        home = lines.spark_home(line, scratch / name)
-        entries = [lines.build("benches/spark", line).classes]
-        self.server = None
-        if manager == "overhand":
-            self.server = (server.Cluster(scratch / name / "cluster", workers, *server_flags) if workers else
-                           server.Server(scratch / name / "data", *server_flags, log=scratch / name / "server.log"))
-            entries.insert(0, lines.plugin_jar())
-        conf = lines.folders(scratch / name, entries) | lines.two_executors(self.server) | (conf or {})
-        command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap="1g", conf=conf)
-        self.log = scratch / name / "driver.log"
+        home = lines.spark_home(line, scratch)
+        entries = [*([lines.plugin_jar()] if overhand else []), lines.build("benches/spark", line).classes]
+        conf = lines.folders(scratch, entries) | lines.two_executors(overhand) | (conf or {})
+        command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap=heap, conf=conf)
+        self.log = scratch / "driver.log"
         with open(self.log, "w") as errors:
-            self.process = subprocess.Popen(command, env=lines.environment(line, home), cwd=scratch / name,
+            self.process = subprocess.Popen(command, env=lines.environment(line, home), cwd=scratch,
                                             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True)
-        self.answer("ready")
         self.calls = {}
 
+    def begin(self, job, rows, partitions, maps, argument=""):
+        """Tells it to run a job, whose result is to be asked for."""
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(f"{job} {rows} {partitions} {maps} {argument}".strip() + "\n")
+            self.process.stdin.flush()
+
+    def result(self):
+        """Waits for the job; returns what BenchSession.java says, and the control calls."""
+        result = json.loads(self.answer("result"))
+        before, self.calls = self.calls, result.pop("calls")
+        if self.calls:
+            result["control"] = control.figures(control.since(before, self.calls))
+        return result
+
     def answer(self, expected):
-        text = self.process.stdout.readline().strip()
+        """Waits for a line that begins with `expected`, "ready" or "result"; returns the rest of it."""
+        ready, _, _ = select.select([self.process.stdout], [], [], PATIENCE)
+        text = self.process.stdout.readline().strip() if ready else f"no answer in {PATIENCE} s"
         kind, _, rest = text.partition(" ")
         if kind != expected:
-            raise SystemExit(f"{self.name}: {text or 'the application ended'}, see {self.log}")
+            raise Failed(f"{self.name}: {text or 'the application ended'}", self.log)
         return rest
 
+    def stop(self):
+        with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
+            self.process.stdin.close()
+            self.process.wait(60)
+        self.process.kill()
+
+
+class Side:
+    """What takes turns: applications with the same settings, most often one, that run a job at the same time, each its
+    share of it, and the servers that all of them shuffle through."""
+
+    def __init__(self, name, line, manager, scratch, server_flags=(), conf=None, workers=None, applications=1, heap="1g"):
+        self.name, self.server, self.applications = name, None, []
+        folder = scratch / name
+        with contextlib.ExitStack() as stack:
+            if manager == "overhand":
+                self.server = (server.Cluster(folder / "cluster", workers, *server_flags) if workers else
+                               server.Server(folder / "data", *server_flags, log=folder / "server.log"))
+                stack.callback(self.server.stop)
+            for number in range(applications):
+                self.applications.append(Application(name, line, folder / str(number), self.server, conf, heap))
+                stack.callback(self.applications[-1].stop)
+            for application in self.applications:
+                application.answer("ready")
+            self.stop = stack.pop_all().close
+
     def run(self, case, rows, argument=""):
-        """Runs a job; returns what BenchSession.java says, the messages that the workers took meanwhile, and the
-        control calls."""
-        before = self.messages()
-        self.process.stdin.write(f"{case.job} {rows} {case.partitions} {argument}".strip() + "\n")
-        self.process.stdin.flush()
-        result = json.loads(self.answer("result"))
-        before_calls, self.calls = self.calls, result.pop("calls")
+        """Runs a job; returns its result and the messages that the workers took meanwhile."""
+        before, share = self.messages(), len(self.applications)
+        for application in self.applications:
+            application.begin(case.job, rows // share, case.partitions // share, case.maps // share, argument)
+        result = together([application.result() for application in self.applications])
         if self.server:
             result["messages"] = {name: count - before[name] for name, count in self.messages().items()}
-            result["control"] = control.figures(control.since(before_calls, self.calls))
         return result
 
     def messages(self):
@@ -62,34 +113,47 @@ class Application:
         counts = self.server.metrics() if self.server else {}
         return {name: round(counts.get(metric, 0)) for name, metric in MESSAGES.items()}
 
-    def stop(self):
-        self.process.stdin.close()
-        try:
-            self.process.wait(60)
-        finally:
-            self.process.kill()
-            if self.server:
-                self.server.stop()
+
+def together(results):
+    """The results of applications that ran at the same time as one. The server's CPU time is that of the longest of
+    them, which begin together; of the control calls it has the most of any."""
+    if len(results) == 1:
+        return results[0]
+    out = {key: (max if key in SHARED else sum)(result[key] for result in results)
+           for key, value in results[0].items() if isinstance(value, (int, float))}
+    for total, parts in [("cpu_s", records.CPU), ("peak_mb", records.PEAK)]:
+        out[total] = round(sum(out.get(part, 0) for part in parts), 3)
+    out["check"] = "+".join(sorted({result["check"] for result in results}))
+    calls = control.most(results)
+    return out | (dict(control=calls) if calls else {})
 
 
-def measure(case, applications, warm_ups, runs, scale, record):
-    """Warms up, then takes turns, in which the other one is first every time; `record` is given each run of each
-    application. The rows must be the same."""
+def measure(case, sides, warm_ups, runs, scale, record, limit=math.inf):
+    """Warms up, then takes turns, in which the other one is first every time; `record` is given each run of each side.
+    The rows must be the same. The turn in which `limit` seconds are over is the last one, and counts whatever it was
+    meant for."""
     rows = max(1000, int(case.rows * scale)) if case.rows else 0
     argument = tpch.query(scale, case.query) if case.query else ""
-    checks = set()
+    size = dict(rows_asked=rows, partitions=case.partitions, maps=case.maps, applications=case.applications, scale=scale)
+    checks, begun = set(), time.monotonic()
     for turn in range(1 - warm_ups, runs + 1):
-        for application in applications if turn % 2 else reversed(applications):
-            result = application.run(case, rows, argument)
+        results = {}
+        for side in sides if turn % 2 else reversed(sides):
+            result = results[side.name] = side.run(case, rows, argument)
             checks.add((result["rows"], result["check"]))
             label = f"run {turn}" if turn > 0 else "warm-up"
-            print(f"{case.name:18} {application.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
+            print(f"{case.name:18} {side.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
                   f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows"
                   + messages(result) + control.text(result.get("control")), flush=True)
-            if turn > 0:
-                record(dict(case=case.name, shuffle=application.name, run=turn, rows_asked=rows, scale=scale, **result))
-    if len(checks) != 1:
-        raise SystemExit(f"{case.name}: the rows are not the same: {checks}")
+        if len(checks) != 1:
+            raise SystemExit(f"{case.name}: the rows are not the same: {checks}")
+        over = time.monotonic() - begun > limit
+        if turn > 0 or over:
+            for side in sides:
+                record(dict(case=case.name, shuffle=side.name, run=max(turn, 1), **size, **results[side.name]))
+        if over:
+            print(f"{case.name}: {limit:g} s are over, no more turns", flush=True)
+            break
 
 
 def messages(result):

@@ -11,8 +11,8 @@ import org.apache.spark.sql.SparkSession;
  * One Spark application that runs jobs as it is told, so that two of them, with different shuffle managers, can take
  * turns.
  *
- * <p>Reads lines {@code NAME ROWS PARTITIONS [ARGUMENT]} from standard input; answers each with {@code result} and a
- * JSON object, or with {@code error} and a text; ends with its input. Everything about Spark itself comes as system
+ * <p>Reads lines {@code NAME ROWS PARTITIONS MAPS [ARGUMENT]} from standard input; answers each with {@code result} and
+ * a JSON object, or with {@code error} and a text; ends with its input. Everything about Spark itself comes as system
  * properties.
  */
 public final class BenchSession {
@@ -28,7 +28,7 @@ public final class BenchSession {
       System.out.println("ready");
       while (commands.hasNextLine()) {
         try {
-          System.out.println("result " + run(spark, progress, commands.nextLine().split(" ", 4)));
+          System.out.println("result " + run(spark, progress, commands.nextLine().split(" ", 5)));
         } catch (RuntimeException e) {
           e.printStackTrace();
           System.out.println(
@@ -41,12 +41,13 @@ public final class BenchSession {
   private static ObjectNode run(SparkSession spark, Progress progress, String[] command) {
     long rows = Long.parseLong(command[1]);
     int partitions = Integer.parseInt(command[2]);
-    String argument = command.length > 3 ? command[3] : "";
+    int maps = Integer.parseInt(command[3]);
+    String argument = command.length > 4 ? command[4] : "";
     // What earlier jobs left is collected before the clock starts; Spark's cleaner then drops their shuffles.
     System.gc();
     Progress.Totals before = progress.totals(spark.sparkContext());
     Meter meter = Meter.start();
-    Check check = BenchJobs.run(command[0], spark, rows, partitions, argument);
+    Check check = BenchJobs.run(command[0], spark, rows, partitions, maps, argument);
     Meter.Reading reading = meter.read();
     Progress.Totals tasks = progress.totals(spark.sparkContext()).since(before);
     return reading.json()

@@ -41,8 +41,8 @@ final class RddJobs {
   }
 
   /** Pairs of a Long and an object, by the hash of the key. */
-  static Check records(SparkSession spark, long rows, int partitions) {
-    return generated(spark, rows, row -> new Tuple2<>(row, new Item(row)))
+  static Check records(SparkSession spark, long rows, int partitions, int maps) {
+    return generated(spark, rows, maps, row -> new Tuple2<>(row, new Item(row)))
         .partitionBy(new HashPartitioner(partitions))
         .mapPartitions(part -> List.of(check(part)).iterator())
         .collect()
@@ -61,8 +61,8 @@ final class RddJobs {
   }
 
   /** The TeraSort of RDDs without files: records are made in the map tasks, and checked where they come out. */
-  static Check teraSort(SparkSession spark, long rows, int partitions) {
-    TeraFile.Summary summary = generated(spark, rows, RddJobs::teraRecord)
+  static Check teraSort(SparkSession spark, long rows, int partitions, int maps) {
+    TeraFile.Summary summary = generated(spark, rows, maps, RddJobs::teraRecord)
         .repartitionAndSortWithinPartitions(new EvenRanges(partitions), new TeraSort.Unsigned())
         .map(record -> TeraSort.joined(record._1, record._2))
         .mapPartitions(part -> List.of(TeraFile.summary(part)).iterator())
@@ -86,8 +86,8 @@ final class RddJobs {
   /** Makes a record from its number. */
   private interface Maker<K, V> extends LongFunction<Tuple2<K, V>>, Serializable {}
 
-  private static <K, V> JavaPairRDD<K, V> generated(SparkSession spark, long rows, Maker<K, V> maker) {
-    int maps = BenchJobs.MAPS;
+  private static <K, V> JavaPairRDD<K, V> generated(
+      SparkSession spark, long rows, int maps, Maker<K, V> maker) {
     return JavaSparkContext.fromSparkContext(spark.sparkContext())
         .parallelize(IntStream.range(0, maps).boxed().toList(), maps)
         .flatMapToPair(map -> LongStream.range(rows * map / maps, rows * (map + 1) / maps)
