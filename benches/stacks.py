@@ -123,7 +123,7 @@ class Native:
 
     def __init__(self, name, scratch, *which):
         self.data = scratch / f"{name}.data"
-        self.perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-c", str(INTERVAL_NS), "--call-graph",
+        self.perf = subprocess.Popen(["perf", "record", "-q", "-N", "-e", "cpu-clock", "-c", str(INTERVAL_NS), "--call-graph",
                                       f"dwarf,{STACK_BYTES}", "-o", self.data, *which])
 
     def stop(self):
