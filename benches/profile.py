@@ -1,26 +1,24 @@
 #!/usr/bin/env python3
-"""Shows where the CPU time of a warm shuffle goes, by process and part, sampled by Linux's perf.
+"""Shows where the CPU time of a warm shuffle goes, by process and part, as a table and as a flame graph.
 
   python3 benches/profile.py                         repartition into 200 partitions through Overhand
   python3 benches/profile.py --job repartition --partitions 2000 --shuffle sort
 
-Samples are put under the part that their function belongs to: native functions by their symbols, Java's by the map that
-the JVM writes of its compiled code. The JVM's compiler threads are left out: their work ends, a shuffle's does not.
-Writes benches/results/profile-SHUFFLE-JOB-PARTITIONS.md.
+Driver and executors are sampled by async-profiler, which Maven fetches, the server and Overhand's own threads by Linux's
+perf: both need root, or kernel.perf_event_paranoid of at most 1. In the table, a sample counts for the part to which the
+function that ran belongs. The JVM's compiler threads are left out: their work ends, a shuffle's does not.
+Writes benches/results/profile-SHUFFLE-JOB-PARTITIONS.md and .html, a page that a browser opens by itself.
 """
 
 import argparse
-import bisect
 import collections
 import contextlib
 import pathlib
 import re
+import shlex
 import shutil
-import signal
-import subprocess
 import sys
 import tempfile
-import zipfile
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tools"))
@@ -29,6 +27,7 @@ sys.path.insert(0, str(ROOT / "benches"))
 import cases
 import records
 import session
+import stacks
 from harness import lines
 
 # The first rule that matches a function's name names the part.
@@ -53,13 +52,13 @@ PARTS = [
     ("worker: frames and tables", r"overhand_server::worker|overhand_server::memory|overhand_common"),
     ("RocksDB", r"rocksdb"),
     ("JVM: garbage collection", r"G1|GCTask|Gang|ScanEvac|ParScan|oopDesc|MarkSweep|CardTable"),
-    ("JVM: interpreter, stubs, runtime", r"^jvm |Interpreter|StubRoutines|_stub|vtable|itable|SharedRuntime|JVM_|Unsafe_|jni_|libjvm|Monitor|Thread::"),
+    ("JVM: interpreter, stubs, runtime", r"^libjvm|Interpreter|I2C/C2I|StubRoutines|_stub|vtable|itable|SharedRuntime|JVM_|Unsafe_|jni_|libjvm|Monitor|Thread::"),
     ("threads: tokio, mio, locks", r"tokio|mio::|parking_lot|futex|std::sync"),
-    ("kernel: scheduling, waking, the rest", r"^kernel "),
+    ("kernel: scheduling, waking, the rest", r"_\[k\]$"),
     ("other", r""),
 ]
 RULES = [(name, re.compile(pattern)) for name, pattern in PARTS]
-COMPILERS = re.compile(r"^(C1|C2) CompilerThre|^Sweeper thread")
+COMPILERS = re.compile(r"\[(C1|C2) CompilerThre|\[Sweeper thread")
 
 
 def part_of(function):
@@ -67,78 +66,26 @@ def part_of(function):
     return next(name for name, rule in RULES if rule.search(function))
 
 
-def children(pid):
-    """The processes that `pid` has started."""
-    tasks = pathlib.Path(f"/proc/{pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
-
-
-class Library:
-    """Our native library in a JVM, which unlinks the file when it is loaded, so that perf can't name its functions."""
-    NAME = "liboverhand_jni"
-
-    def __init__(self, pid, scratch):
-        self.functions, self.mappings = [], []
-        for text in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
-            if self.NAME in text and " r-xp " in text:
-                start, end, offset = (int(number, 16) for number in re.match(r"(\w+)-(\w+) \S+ (\w+)", text).groups())
-                self.mappings.append((start, end, offset))
-        file = scratch / "library.so"
-        with zipfile.ZipFile(lines.plugin_jar()) as jar:
-            file.write_bytes(jar.read(next(name for name in jar.namelist() if self.NAME in name)))
-        segments = subprocess.run(["readelf", "-lW", file], capture_output=True, text=True, check=True).stdout
-        code = re.search(r"LOAD\s+0x(\w+) 0x(\w+) .* R E ", segments)
-        self.shift = int(code[2], 16) - int(code[1], 16)
-        for text in subprocess.run(["nm", "-Cn", "--defined-only", file], capture_output=True, text=True,
-                                   check=True).stdout.splitlines():
-            address, kind, name = text.split(" ", 2)
-            if kind in "tT":
-                self.functions.append((int(address, 16), name))
-
-    def function(self, address):
-        """The function at an address of the process."""
-        for start, end, offset in self.mappings:
-            if start <= address < end:
-                at = bisect.bisect(self.functions, (address - start + offset + self.shift, "\uffff"))
-                return self.functions[at - 1][1] if at else self.NAME
-        return self.NAME
-
-
 class Sampler:
     """Samples the driver, the executors and the server of an application while it is open."""
 
-    def __init__(self, side, data):
+    def __init__(self, side, scratch):
         driver = side.applications[0].process.pid
-        self.jvms = {driver: "driver"} | {child: "executors" for child in children(driver)}
-        self.roles = self.jvms | ({side.server.pid: "server"} if side.server else {})
-        self.data = data
-        self.perf = subprocess.Popen(["perf", "record", "-q", "-e", "cpu-clock", "-F", "499", "-o", str(data),
-                                      "-p", ",".join(map(str, self.roles))], stderr=subprocess.DEVNULL)
+        children = pathlib.Path(f"/proc/{driver}/task").glob("*/children")
+        executors = [int(child) for file in children for child in file.read_text().split()]
+        self.samplers = [("driver", stacks.Jvm(driver, scratch))]
+        self.samplers += [("executors", stacks.Jvm(executor, scratch)) for executor in executors]
+        if side.server:
+            self.samplers.append(("server", stacks.Native("server", scratch, "-p", str(side.server.pid))))
 
     def stop(self):
-        """Ends the sampling and returns, per role, samples by function."""
-        self.perf.send_signal(signal.SIGINT)
-        self.perf.wait()
-        for pid in self.jvms:
-            subprocess.run([lines.java_home() / "bin/jcmd", str(pid), "Compiler.perfmap"], check=True,
-                           stdout=subprocess.DEVNULL)
-        ours = {pid: Library(pid, self.data.parent) for pid in self.jvms}
-        script = subprocess.run(["perf", "script", "-i", str(self.data), "-F", "comm,pid,ip,sym,dso"], capture_output=True,
-                                text=True, errors="replace").stdout
-        for pid in self.jvms:
-            pathlib.Path(f"/tmp/perf-{pid}.map").unlink(missing_ok=True)
-        functions = collections.defaultdict(collections.Counter)
-        for text in script.splitlines():
-            match = re.match(r"\s*(.*?)\s+(\d+)\s+([0-9a-f]+) (.*?) \(([^()]*)(?: \(deleted\))?\)$", text)
-            # Perf follows what the JVMs start, too: a process that only lived for a moment has no role.
-            if not match or COMPILERS.match(match[1]) or int(match[2]) not in self.roles:
-                continue
-            pid, name, file = int(match[2]), match[4], match[5]
-            if name == "[unknown]":
-                name = ours[pid].function(int(match[3], 16)) if Library.NAME in file else pathlib.Path(file).name
-            where = next((where for where in ("kernel", "jvm") if where in file), None)
-            functions[self.roles[pid]][f"{where} {name}" if where else name] += 1
-        return functions
+        """Ends the sampling and returns the stacks, below the role of their process."""
+        counted = collections.Counter()
+        for role, sampler in self.samplers:
+            for frames, count in sampler.stop().items():
+                if not COMPILERS.match(frames[0]):
+                    counted[(role, *frames)] += count
+        return counted
 
 
 def shares(title, counter, total, most):
@@ -147,8 +94,11 @@ def shares(title, counter, total, most):
     return "\n".join([f"### {title}", "", "| | share of all CPU time |", "|---|---|", *rows, ""])
 
 
-def report(functions):
+def report(counted):
     """Who takes how much, and for what."""
+    functions = collections.defaultdict(collections.Counter)
+    for (role, *frames), count in counted.items():
+        functions[role][re.sub(r"_\[[01ij]\]$", "", frames[-1])] += count
     total = sum(counter.total() for counter in functions.values())
     parts = {role: collections.Counter() for role in functions}
     for role, counter in functions.items():
@@ -176,8 +126,7 @@ def main():
     parser.add_argument("--rows", type=int, default=20_000_000)
     parser.add_argument("--runs", type=int, default=4)
     arguments = parser.parse_args()
-    if not shutil.which("perf"):
-        raise SystemExit("perf was not found: install it (linux-perf, linux-tools)")
+    stacks.check()
     case = cases.Case(f"{arguments.job}-{arguments.partitions}", arguments.job, arguments.rows, arguments.partitions)
     (lines.CACHE / "bench").mkdir(parents=True, exist_ok=True)
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="profile-", dir=lines.CACHE / "bench"))
@@ -187,18 +136,21 @@ def main():
         stack.callback(side.stop)
         for _ in range(2):
             side.run(case, arguments.rows)
-        sampler = Sampler(side, scratch / "perf.data")
+        sampler = Sampler(side, scratch)
         for turn in range(1, arguments.runs + 1):
             result = side.run(case, arguments.rows)
             print(f"run {turn}: wall {result['wall_s']:.2f} s, cpu {result['cpu_s']:.2f} s", flush=True)
-        functions = sampler.stop()
+        counted = sampler.stop()
 
     about = records.machine()
-    text = [f"# Where the time goes: {case.name}, {arguments.shuffle} shuffle, Spark {lines.LINES[arguments.spark].spark}", "",
-            f"{arguments.rows:,} rows, {arguments.runs} runs after two to warm up; {about['cpu']}, {about['cores']} cores; "
-            f"commit {about['commit']}, {about['date']}; `python3 benches/profile.py {' '.join(sys.argv[1:])}`.".replace(" `.", "`."), "",
-            report(functions)]
+    title = f"{case.name}, {arguments.shuffle} shuffle, Spark {lines.LINES[arguments.spark].spark}"
     out = ROOT / "benches/results" / f"profile-{arguments.shuffle}-{case.name}.md"
+    stacks.flame_graph(title, counted, out.with_suffix(".html"), scratch)
+    text = [f"# Where the time goes: {title}", "",
+            f"{arguments.rows:,} rows, {arguments.runs} runs after two to warm up; {about['cpu']}, {about['cores']} cores; "
+            f"commit {about['commit']}, {about['date']}; `{shlex.join(['python3', 'benches/profile.py', *sys.argv[1:]])}`.", "",
+            f"The same samples as a flame graph: [{out.stem}.html]({out.stem}.html).", "",
+            report(counted)]
     out.write_text("\n".join(text))
     shutil.rmtree(scratch, ignore_errors=True)
     print(out.read_text())
