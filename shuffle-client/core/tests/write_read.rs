@@ -4,7 +4,9 @@ mod support;
 
 use std::sync::Arc;
 
-use overhand_client::{Attempt, Client, ClientConfig, Codec, Epoch, Error, ErrorKind, Expected, Place, ReadRequest};
+use overhand_client::{
+    Attempt, Client, ClientConfig, Codec, Epoch, Error, ErrorKind, Expected, Interrupt, Place, ReadRequest,
+};
 use proptest::prelude::*;
 use support::{
     Records, attempt, collect, items, pieces, placement, proxy::Proxy, read_all, records, small, worker::Worker, write,
@@ -85,6 +87,17 @@ fn a_small_shuffle_takes_one_frame_for_each_map_and_one_fetch_for_each_reader() 
     assert_eq!((counters.frames, counters.fetches, counters.credits), (4, 1, 0));
     assert_eq!((counters.connections, counters.coordinator_calls), (2, 0));
     assert_eq!((counters.shard_outputs, counters.extra_frames), (4, 0));
+}
+
+#[test]
+fn when_a_writer_has_finished_nobody_else_keeps_its_interrupt() {
+    let worker = Worker::start();
+    let client = client(small());
+    let interrupt: Interrupt = Arc::new(|| false);
+    let mut writer = client.writer(placement(&worker.address, 1, 40, 1), attempt(0)).expect("a writer");
+    writer.set_interrupt(Arc::clone(&interrupt));
+    write(&mut writer, &records(0, 100, 40, 100), 1000, 1).expect("written");
+    assert_eq!(Arc::strong_count(&interrupt), 2, "one here, one in the writer");
 }
 
 #[test]

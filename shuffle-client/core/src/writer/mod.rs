@@ -238,6 +238,8 @@ impl Writer {
         // From here on it is this thread that waits for the flow.
         self.flow.set_patience(self.patience.clone());
         let done = job.run(chunks, true).and_then(|()| self.flow.drained());
+        // Others may keep the flow longer, on threads that don't belong to who gave the interrupt.
+        self.flow.set_patience(Patience::default());
         self.wait_nanos += self.flow.wait_nanos() - before;
         done?;
         let mut state = self.desk.state.lock();
