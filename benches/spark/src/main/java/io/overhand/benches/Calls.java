@@ -15,6 +15,7 @@ import org.apache.spark.SparkEnv;
 import org.apache.spark.api.java.JavaSparkContext;
 import org.apache.spark.metrics.source.Source;
 import scala.Function1;
+import scala.Tuple2;
 import scala.collection.Iterator;
 import scala.reflect.ClassTag$;
 
@@ -22,9 +23,6 @@ import scala.reflect.ClassTag$;
 final class Calls {
   private static final String DRIVER = "OverhandApplication";
   private static final String EXECUTOR = "OverhandClient";
-
-  /** The counters of one executor. */
-  private record Counted(String executor, HashMap<String, Long> counters) implements Serializable {}
 
   private Calls() {}
 
@@ -35,26 +33,31 @@ final class Calls {
     Map<String, Long> driver = counters(DRIVER);
     if (!driver.isEmpty()) {
       all.set("driver", mapper.valueToTree(driver));
-      executors(context).forEach(one -> all.set(one.executor(), mapper.valueToTree(one.counters())));
+      executors(context).forEach(one -> all.set(one._1(), mapper.valueToTree(one._2())));
     }
     return all;
   }
 
-  /** A task on each executor at the same time, which a barrier sees to: each has one core. */
-  private static List<Counted> executors(SparkContext context) {
+  /**
+   * The executors' ids with their counters. A task on each executor at the same time, which a barrier sees to: each has
+   * one core.
+   */
+  @SuppressWarnings("unchecked")
+  private static List<Tuple2<String, HashMap<String, Long>>> executors(SparkContext context) {
     int executors = context.getExecutorIds().size();
     List<Integer> numbers = IntStream.range(0, executors).boxed().toList();
-    Function1<Iterator<Integer>, Iterator<Counted>> count = (Function1<Iterator<Integer>, Iterator<Counted>> & Serializable)
-        nothing -> scala.collection.Iterator$.MODULE$.single(
-            new Counted(SparkEnv.get().executorId(), counters(EXECUTOR)));
+    Function1<Iterator<Integer>, Iterator<Tuple2<String, HashMap<String, Long>>>> count =
+        (Function1<Iterator<Integer>, Iterator<Tuple2<String, HashMap<String, Long>>>> & Serializable)
+            nothing -> scala.collection.Iterator$.MODULE$.single(
+                new Tuple2<>(SparkEnv.get().executorId(), counters(EXECUTOR)));
     Object found = new JavaSparkContext(context)
         .parallelize(numbers, executors)
         .rdd()
         .barrier()
-        .mapPartitions(count, false, ClassTag$.MODULE$.apply(Counted.class))
+        .mapPartitions(count, false, ClassTag$.MODULE$.apply(Tuple2.class))
         .collect();
-    List<Counted> all = new ArrayList<>(List.of((Counted[]) found));
-    all.sort(Comparator.comparing(Counted::executor));
+    List<Tuple2<String, HashMap<String, Long>>> all = new ArrayList<>(List.of((Tuple2<String, HashMap<String, Long>>[]) found));
+    all.sort(Comparator.comparing(Tuple2::_1));
     return all;
   }
 
