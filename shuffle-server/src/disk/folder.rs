@@ -225,7 +225,7 @@ impl Folder {
     /// Begins a job that must be done once, however long it takes until then: `None` while the folder hangs, and it is done
     /// when that ends, before the folder takes anything new.
     pub fn begin_some_time<T: Send + 'static>(
-        self: &Arc<Self>,
+        &self,
         job: impl FnOnce(&Watch) -> T + Send + 'static,
     ) -> io::Result<Option<Task<T>>> {
         let mut stuck = self.stuck.lock();
