@@ -4,7 +4,7 @@ import com.codahale.metrics.Gauge;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.Serializable;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
@@ -56,9 +56,9 @@ final class Calls {
         .barrier()
         .mapPartitions(count, false, ClassTag$.MODULE$.apply(Tuple2.class))
         .collect();
-    List<Tuple2<String, HashMap<String, Long>>> all = new ArrayList<>(List.of((Tuple2<String, HashMap<String, Long>>[]) found));
-    all.sort(Comparator.comparing(Tuple2::_1));
-    return all;
+    Tuple2<String, HashMap<String, Long>>[] all = (Tuple2<String, HashMap<String, Long>>[]) found;
+    Arrays.sort(all, Comparator.comparing(Tuple2::_1));
+    return List.of(all);
   }
 
   private static HashMap<String, Long> counters(String source) {
