@@ -8,7 +8,7 @@
 //! | 0 | 4 | CRC-32 (IEEE) of bytes 4 to the payload's end |
 //! | 4 | 4 | payload length, as stored: at most [`MAX_PAYLOAD`] |
 //! | 8 | 4 | payload length after decryption and decompression: at most [`MAX_RAW`] |
-//! | 12 | 1 | codec: 0 none, 1 LZ4 block, 2 ZSTD |
+//! | 12 | 1 | codec: 0 none, 1 LZ4 block, 2 ZSTD, 3 StreamVByte |
 //! | 13 | 1 | flags: see [`Flags`] |
 //! | 14 | 2 | zero |
 //! | 16 | 4 | partition |
@@ -49,6 +49,8 @@ pub enum Codec {
     Lz4,
     /// One ZSTD frame.
     Zstd,
+    /// 32-bit words without their leading zero bytes, as the client's `codec/stream_vbyte.rs` has it.
+    StreamVByte,
 }
 
 impl Codec {
@@ -58,6 +60,7 @@ impl Codec {
             Codec::None => 0,
             Codec::Lz4 => 1,
             Codec::Zstd => 2,
+            Codec::StreamVByte => 3,
         }
     }
 
@@ -67,6 +70,7 @@ impl Codec {
             0 => Ok(Codec::None),
             1 => Ok(Codec::Lz4),
             2 => Ok(Codec::Zstd),
+            3 => Ok(Codec::StreamVByte),
             _ => Err(Malformed::new(FORMAT, format!("codec {code} is unknown"))),
         }
     }

@@ -18,7 +18,7 @@ fn client(config: ClientConfig) -> Client {
 }
 
 fn configs() -> impl Strategy<Value = ClientConfig> {
-    let codec = prop_oneof![Just(Codec::None), Just(Codec::Lz4), Just(Codec::Zstd)];
+    let codec = prop_oneof![Just(Codec::None), Just(Codec::Lz4), Just(Codec::Zstd), Just(Codec::StreamVByte)];
     let key = prop_oneof![Just(None), Just(Some(16)), Just(Some(24)), Just(Some(32))];
     (codec, key).prop_map(|(codec, key)| ClientConfig { codec, encryption_key: key.map(|len| vec![9; len]), ..small() })
 }

@@ -19,7 +19,8 @@ pub struct ClientConfig {
     pub block_size: usize,
     /// How many bytes of blocks to put into a frame: at least a block, at most 8 MiB.
     pub frame_size: usize,
-    /// Runs shorter than this wait for the next batch, while [`Self::carry_limit`] allows.
+    /// Runs shorter than this wait for the next batch, while [`Self::carry_limit`] allows; those shorter than a quarter
+    /// of it where short blocks shrink as much as long ones.
     pub min_block_size: usize,
     /// Per writer: how many bytes of records may wait for the next batch.
     pub carry_limit: usize,

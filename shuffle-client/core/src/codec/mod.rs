@@ -2,17 +2,19 @@
 //!
 //! - [`Packer`] and [`Unpacker`] hold the state that is worth reusing, one per thread at work.
 //! - [`Effort`] learns from samples how hard it pays to compress one writer's data.
+//! - [`stream_vbyte`] packs rows of numbers.
 //! - [`Cipher`] is AES-GCM with the block's header as associated data.
 
 mod cipher;
 mod effort;
+mod stream_vbyte;
 
 use std::{fmt, io, sync::Arc};
 
 use lz4::block::CompressionMode;
 use overhand_common::block::{Codec, Flags, Header};
 
-use self::effort::Level;
+use self::effort::{Level, Sizes};
 pub(crate) use self::{
     cipher::{Cipher, OVERHEAD},
     effort::Effort,
@@ -36,7 +38,7 @@ impl Packer {
     pub(crate) fn new(codec: Codec, zstd_level: i32, cipher: Option<Arc<Cipher>>) -> Result<Self> {
         let zstd = match codec {
             Codec::Zstd => Some(zstd::bulk::Compressor::new(zstd_level).map_err(zstd_error)?),
-            Codec::None | Codec::Lz4 => None,
+            Codec::None | Codec::Lz4 | Codec::StreamVByte => None,
         };
         Ok(Self { codec, zstd, cipher })
     }
@@ -60,8 +62,8 @@ impl Packer {
             None => &mut *out,
         };
         let len = match self.compress(raw, effort, room) {
-            Some(len) => {
-                header.codec = self.codec;
+            Some((codec, len)) => {
+                header.codec = codec;
                 len
             }
             None => {
@@ -78,37 +80,38 @@ impl Packer {
         Ok(())
     }
 
-    /// The length after compression, if it pays.
-    fn compress(&mut self, raw: &[u8], effort: &mut Effort, out: &mut [u8]) -> Option<usize> {
+    /// The codec that was used and the length that came of it, if it pays.
+    fn compress(&mut self, raw: &[u8], effort: &mut Effort, out: &mut [u8]) -> Option<(Codec, usize)> {
         if self.codec == Codec::None {
             return None;
         }
         // What does not fit in here has not shrunk, and is then stored as it is.
         let out = &mut out[..raw.len() - 1];
-        let level = effort.next(raw.len());
-        if level == Level::Store {
-            return None;
+        let mut level = effort.next(raw.len());
+        if level == Level::Sample {
+            let has_coarse = self.codec == Codec::Lz4;
+            let mut len = |level| self.compress_at(level, raw, out).map_or(raw.len(), |(_, len)| len);
+            let (full, words) = (len(Level::Full), len(Level::Words));
+            let coarse = if has_coarse { len(Level::Coarse) } else { full };
+            level = effort.learn(Sizes { raw: raw.len(), full, coarse, words });
         }
-        if let Some(zstd) = &mut self.zstd {
-            let packed = zstd.compress_to_buffer(raw, out).ok();
-            if level == Level::Sample {
-                let len = packed.unwrap_or(raw.len());
-                effort.learn(raw.len(), len, usize::MAX);
-            }
-            return packed;
-        }
-        let mut lz4 = |acceleration| {
+        self.compress_at(level, raw, out)
+    }
+
+    fn compress_at(&mut self, level: Level, raw: &[u8], out: &mut [u8]) -> Option<(Codec, usize)> {
+        let lz4 = |acceleration, out| {
             lz4::block::compress_to_buffer(raw, Some(CompressionMode::FAST(acceleration)), false, out).ok()
         };
-        if level == Level::Coarse {
-            return lz4(effort::COARSE);
-        }
-        let coarse = if level == Level::Sample { lz4(effort::COARSE) } else { None };
-        let full = lz4(1);
-        if level == Level::Sample {
-            effort.learn(raw.len(), full.unwrap_or(raw.len()), coarse.unwrap_or(raw.len()));
-        }
-        full
+        let (codec, len) = match (level, self.codec) {
+            (Level::Store, _) | (_, Codec::None) => return None,
+            (Level::Words, _) | (_, Codec::StreamVByte) => {
+                (Codec::StreamVByte, stream_vbyte::pack(raw, stream_vbyte::row_of(raw), out))
+            }
+            (Level::Coarse, Codec::Lz4) => (Codec::Lz4, lz4(effort::COARSE, out)),
+            (_, Codec::Lz4) => (Codec::Lz4, lz4(1, out)),
+            (_, Codec::Zstd) => (Codec::Zstd, self.zstd.as_mut()?.compress_to_buffer(raw, out).ok()),
+        };
+        Some((codec, len?))
     }
 }
 
@@ -155,6 +158,11 @@ impl Unpacker {
                 };
                 zstd.decompress_to_buffer(packed, out)
                     .map_err(|error| damaged(format!("ZSTD could not be read: {error}")))?
+            }
+            Codec::StreamVByte => {
+                stream_vbyte::unpack(packed, out)
+                    .map_err(|wrong| damaged(format!("StreamVByte could not be read: {wrong}")))?;
+                out.len()
             }
         };
         if len != out.len() {

@@ -36,7 +36,7 @@ fn unpacked(bits: usize, header: &Header, payload: &[u8]) -> Result<Vec<u8>> {
 }
 
 fn codecs() -> impl Strategy<Value = Codec> {
-    prop_oneof![Just(Codec::None), Just(Codec::Lz4), Just(Codec::Zstd)]
+    prop_oneof![Just(Codec::None), Just(Codec::Lz4), Just(Codec::Zstd), Just(Codec::StreamVByte)]
 }
 
 fn keys() -> impl Strategy<Value = usize> {

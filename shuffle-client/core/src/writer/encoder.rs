@@ -135,15 +135,17 @@ impl Encoder {
     /// From which length on runs become blocks now, and how many bytes the shorter ones have.
     fn cut(&self, index: &Index) -> (usize, usize) {
         let total = |partition| self.carry.run(partition).len as usize + index.bytes(partition);
-        let short = |total: &usize| *total > 0 && *total < self.min_block_size;
+        // Waiting is a copy, and pays where longer blocks compress better.
+        let least = if self.output.compresses_alike() { self.min_block_size / 4 } else { self.min_block_size };
+        let short = |total: &usize| *total > 0 && *total < least;
         let carried: usize = (0..self.partitions).map(total).filter(short).sum();
         if carried <= self.carry_limit {
-            return (self.min_block_size, carried);
+            return (least, carried);
         }
         let mut runs: Vec<usize> = (0..self.partitions).map(total).filter(short).collect();
         runs.sort_unstable_by(|a, b| b.cmp(a));
         let mut left = carried;
-        let mut from = self.min_block_size;
+        let mut from = least;
         for run in runs {
             if left <= self.carry_limit / 2 && run < from {
                 break;

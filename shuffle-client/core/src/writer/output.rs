@@ -58,6 +58,11 @@ impl Output {
         self.blocks[partition as usize] > 0
     }
 
+    /// Whether short blocks compress as well as long ones, as far as it is known.
+    pub(super) fn compresses_alike(&self) -> bool {
+        self.effort.alike()
+    }
+
     /// Makes the next block of a partition of `shard`, and sends the frame before it if that is full. `ahead` is how
     /// many bytes of items the shard will still get in this batch, this block's included.
     pub(super) fn block(

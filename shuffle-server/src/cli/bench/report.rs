@@ -167,6 +167,7 @@ fn name(codec: Codec) -> &'static str {
         Codec::None => "none",
         Codec::Lz4 => "lz4",
         Codec::Zstd => "zstd",
+        Codec::StreamVByte => "stream-vbyte",
     }
 }
 

@@ -52,7 +52,9 @@ public final class OverhandConf {
               "",
               "How shuffle data is compressed. When it isn't set, Spark's own settings decide: `none` if"
                   + " `spark.shuffle.compress` is false, `zstd` if `spark.io.compression.codec` is zstd, `lz4`"
-                  + " otherwise.",
+                  + " otherwise. With `lz4` and `zstd`, blocks of numbers are packed by StreamVByte where that"
+                  + " makes them about as small, in a tenth of the time, and what does not shrink is stored as it"
+                  + " is.",
               text -> Values.oneOf(Codec.class, text)));
 
   /** How hard ZSTD tries. */
