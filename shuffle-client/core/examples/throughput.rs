@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("{partitions} partitions, {} shards, {codec:?}", placement.layout.shards());
 
     let rows = rows(text);
-    let mut expected = vec![];
+    let mut expected = vec![vec![]; partitions as usize];
     let (mut filling, mut raw, mut stored, mut blocks, mut waited) = (0.0, 0, 0, 0, 0);
     let start = (Instant::now(), cpu());
     for map_index in 0..MAPS {
@@ -57,7 +57,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         blocks += stats.blocks;
         waited += stats.wait_nanos;
         let written = (0..partitions).filter(|partition| bytes[*partition as usize] > 0);
-        expected.extend(written.map(|partition| Expected { partition, attempt }));
+        written.for_each(|partition| expected[partition as usize].push(Expected { partition, attempt }));
     }
     let (wall, used) = (start.0.elapsed().as_secs_f64(), cpu() - start.1);
     println!(
@@ -71,7 +71,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = (Instant::now(), cpu());
     let (mut items, mut sum, mut waited, mut blocks) = (0, 0u64, 0, 0);
     for partition in 0..partitions {
-        let expected = expected.iter().copied().filter(|piece| piece.partition == partition).collect();
+        let expected = std::mem::take(&mut expected[partition as usize]);
         let request = ReadRequest { partitions: partition..partition + 1, maps: 0..MAPS, expected };
         let mut reader = client.reader(Arc::clone(&placement), request)?;
         while let Some(batch) = reader.next()? {

@@ -2,9 +2,11 @@
 //!
 //! Touching memory for the first time costs ten times as much as copying into memory that was used before, so
 //! chunks, frames and decoded batches all come from here and go back when dropped. Sizes are powers of two; one size's
-//! free buffers are used last in, first out, so that the ones still in a cache go first.
+//! free buffers are used last in, first out, so that the ones still in a cache go first. Where more would be kept than
+//! allowed, those of the size that nobody has used for longest are given up: what writing has left, while an executor reads.
 
 use std::{
+    collections::VecDeque,
     fmt,
     ops::{Deref, DerefMut},
     sync::{
@@ -28,27 +30,69 @@ const HUGE: usize = 2 << 20;
 pub(crate) struct Pool(Arc<Shared>);
 
 struct Shared {
-    free: Mutex<[Vec<MmapMut>; CLASSES]>,
+    free: Mutex<Free>,
     used: AtomicUsize,
-    idle: AtomicUsize,
     idle_limit: usize,
+}
+
+/// What is kept for the next use.
+#[derive(Default)]
+struct Free {
+    classes: [Class; CLASSES],
+    bytes: usize,
+    /// Buffers taken and given back so far.
+    clock: u64,
+}
+
+/// The free buffers of one size.
+#[derive(Default)]
+struct Class {
+    /// The one given back last is the last.
+    buffers: VecDeque<MmapMut>,
+    /// When one was last taken or given back.
+    used_at: u64,
+}
+
+impl Free {
+    fn class(&mut self, class: usize) -> &mut Class {
+        self.clock += 1;
+        self.classes[class].used_at = self.clock;
+        &mut self.classes[class]
+    }
+
+    fn take(&mut self, class: usize) -> Option<MmapMut> {
+        let map = self.class(class).buffers.pop_back()?;
+        self.bytes -= map.len();
+        Some(map)
+    }
+
+    /// Keeps a buffer; returns those that are too many with it.
+    fn keep(&mut self, map: MmapMut, limit: usize) -> Vec<MmapMut> {
+        self.bytes += map.len();
+        self.class(class_of(map.len())).buffers.push_back(map);
+        let mut given_up = vec![];
+        while self.bytes > limit {
+            let kept = self.classes.iter_mut().filter(|class| !class.buffers.is_empty());
+            let Some(map) = kept.min_by_key(|class| class.used_at).and_then(|class| class.buffers.pop_front()) else {
+                break;
+            };
+            self.bytes -= map.len();
+            given_up.push(map);
+        }
+        given_up
+    }
 }
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Shared").field("used", &self.used).field("idle", &self.idle).finish_non_exhaustive()
+        f.debug_struct("Shared").field("used", &self.used).finish_non_exhaustive()
     }
 }
 
 impl Pool {
     /// A pool that keeps up to `idle_limit` bytes of unused buffers.
     pub(crate) fn new(idle_limit: usize) -> Self {
-        Self(Arc::new(Shared {
-            free: Mutex::new(std::array::from_fn(|_| vec![])),
-            used: AtomicUsize::new(0),
-            idle: AtomicUsize::new(0),
-            idle_limit,
-        }))
+        Self(Arc::new(Shared { free: Mutex::default(), used: AtomicUsize::new(0), idle_limit }))
     }
 
     /// A buffer of `len` bytes or more. Its bytes are whatever the last user left.
@@ -58,21 +102,15 @@ impl Pool {
             return Err(Error::new(ErrorKind::Invalid, format!("a buffer of {len} bytes is too large")));
         }
         let size = 1usize << (class as u32 + MIN_SHIFT);
-        let reused = self.0.free.lock()[class].pop();
-        let map = match reused {
-            Some(map) => {
-                self.0.idle.fetch_sub(size, Ordering::Relaxed);
-                map
-            }
-            None => map(size)?,
-        };
+        let reused = self.0.free.lock().take(class);
+        let map = reused.map_or_else(|| map(size), Ok)?;
         self.0.used.fetch_add(size, Ordering::Relaxed);
         Ok(Buffer { map: Some(map), pool: Arc::clone(&self.0) })
     }
 
     /// Bytes in use and bytes kept.
     pub(crate) fn memory(&self) -> usize {
-        self.0.used.load(Ordering::Relaxed) + self.0.idle.load(Ordering::Relaxed)
+        self.0.used.load(Ordering::Relaxed) + self.0.free.lock().bytes
     }
 
     /// Bytes in use.
@@ -134,14 +172,10 @@ impl fmt::Debug for Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let Some(map) = self.map.take() else { return };
-        let size = map.len();
-        self.pool.used.fetch_sub(size, Ordering::Relaxed);
-        let idle = self.pool.idle.fetch_add(size, Ordering::Relaxed) + size;
-        if idle > self.pool.idle_limit {
-            self.pool.idle.fetch_sub(size, Ordering::Relaxed);
-            return;
-        }
-        self.pool.free.lock()[class_of(size)].push(map);
+        self.pool.used.fetch_sub(map.len(), Ordering::Relaxed);
+        // Given back to the system after the lock.
+        let given_up = self.pool.free.lock().keep(map, self.pool.idle_limit);
+        drop(given_up);
     }
 }
 
@@ -165,6 +199,18 @@ mod tests {
         let pool = Pool::new(10_000);
         drop((pool.take(8192).expect("small"), pool.take(8192).expect("small")));
         assert_eq!((pool.used(), pool.memory()), (0, 8192));
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_is_given_up() {
+        let pool = Pool::new(3 * 8192);
+        let large: Vec<_> = (0..3).map(|_| pool.take(8192).expect("small")).collect();
+        drop(large);
+        drop(pool.take(16_384).expect("small"));
+        assert_eq!(pool.memory(), 8192 + 16_384, "one of the smaller ones stays");
+        let again = pool.take(16_384).expect("small");
+        assert_eq!(pool.memory(), 8192 + 16_384, "and the larger one was kept");
+        drop(again);
     }
 
     #[test]
