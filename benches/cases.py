@@ -42,7 +42,7 @@ class Case:
     maps: int = 32
     applications: int = 1
     curve: str = None
-    heap: str = "1g"
+    heap: str = "2g"
 
 
 CASES = [

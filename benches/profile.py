@@ -6,7 +6,7 @@
 
 Driver and executors are sampled by async-profiler, which Maven fetches, the server and Overhand's own threads by Linux's
 perf: both need root, or kernel.perf_event_paranoid of at most 1. In the table, a sample counts for the part to which the
-function that ran belongs. The JVM's compiler threads are left out: their work ends, a shuffle's does not.
+innermost function that is named belongs. The JVM's compiler threads are left out: their work ends, a shuffle's does not.
 Writes benches/results/profile-SHUFFLE-JOB-PARTITIONS.md and .html, a page that a browser opens by itself.
 """
 
@@ -30,10 +30,10 @@ import session
 import stacks
 from harness import lines
 
-# The first rule that matches a function's name names the part.
+# The first rule that matches a function's name names the part; of a stack, the innermost function that any rule matches.
 PARTS = [
-    ("compress", r"LZ4_compress|ZSTD_.*[cC]ompress|LZ4JNI_LZ4_1compress|compress_limitedOutput"),
-    ("decompress", r"LZ4_decompress|ZSTD_.*[dD]ecompress|LZ4JNI_LZ4_1decompress"),
+    ("decompress", r"LZ4_decompress|ZSTD_.*[dD]ecompress|LZ4JNI_LZ4_1decompress|stream_vbyte::.*unpack"),
+    ("compress", r"LZ4_compress|ZSTD_.*[cC]ompress|LZ4JNI_LZ4_1compress|compress_limitedOutput|stream_vbyte::.*pack"),
     ("checksum", r"crc32|CRC32|Adler32|XXH"),
     ("network: send", r"tcp_send|tcp_write|sendmsg|sendfile|writev|_copy_from_iter|skb_(copy|splice)|alloc_skb|ip_queue_xmit"),
     ("network: receive", r"tcp_recv|recvmsg|recvfrom|_copy_to_iter|skb_copy_datagram|simple_copy_to_iter|tcp_rcv|handle_softirqs"),
@@ -45,6 +45,7 @@ PARTS = [
     ("copy", r"memcpy|memmove|memset|copyMemory|CopyMemory|arraycopy|Copy::"),
     ("writer: rows into the arena", r"io[/.]overhand[/.]spark[/.]write"),
     ("reader: rows out of blocks", r"io[/.]overhand[/.]spark[/.](read|jni)"),
+    ("Java's serialization of tasks and messages", r"java[/.]io[/.]Object(In|Out)putStream|JavaSerializ|JavaDeserializ|SerializationProxy"),
     ("serializer and its streams", r"UnsafeRowSerializer|[sS]erializ|kryo|DataOutputStream|DataInputStream|Buffered|ByteBuffer|LZ4Block|"
                                    r"ShuffleBlockFetcher"),
     ("Spark: rows, expressions, operators", r"org[/.]apache[/.]spark[/.](sql|unsafe|util)|GeneratedClass|GeneratedIterator|benches|scala[/.]"),
@@ -53,17 +54,36 @@ PARTS = [
     ("RocksDB", r"rocksdb"),
     ("JVM: garbage collection", r"G1|GCTask|Gang|ScanEvac|ParScan|oopDesc|MarkSweep|CardTable"),
     ("JVM: interpreter, stubs, runtime", r"^libjvm|Interpreter|I2C/C2I|StubRoutines|_stub|vtable|itable|SharedRuntime|JVM_|Unsafe_|jni_|libjvm|Monitor|Thread::"),
-    ("threads: tokio, mio, locks", r"tokio|mio::|parking_lot|futex|std::sync"),
-    ("kernel: scheduling, waking, the rest", r"_\[k\]$"),
-    ("other", r""),
+    ("threads: waiting, waking, locks", r"tokio|mio::|parking_lot|futex|std::sync"),
 ]
 RULES = [(name, re.compile(pattern)) for name, pattern in PARTS]
+KERNEL, OTHER = "kernel: scheduling, waking, the rest", "other"
+IN_KERNEL = "_[k]"
+OURS = re.compile(r"overhand")
+SPARKS = re.compile(r"org[/.]apache[/.]spark|io[/.]netty|scala[/.]|GeneratedClass|benches")
 COMPILERS = re.compile(r"\[(C1|C2) CompilerThre|\[Sweeper thread")
 
 
-def part_of(function):
-    """The part that a function belongs to."""
-    return next(name for name, rule in RULES if rule.search(function))
+def part_of(frames):
+    """The part that a stack belongs to. What the kernel does for no part of its own is not its caller's."""
+    kernel = frames[-1].endswith(IN_KERNEL)
+    for function in reversed(frames):
+        if kernel and not function.endswith(IN_KERNEL):
+            return KERNEL
+        for name, rule in RULES:
+            if rule.search(function):
+                return name
+    return KERNEL if kernel else OTHER
+
+
+def whose(frames):
+    """Whether Overhand or Spark called for a stack: Spark's rows come out of an iterator that Overhand's writer calls."""
+    for function in reversed(frames):
+        if OURS.search(function):
+            return "Overhand"
+        if SPARKS.search(function):
+            return "Spark"
+    return "the JVM"
 
 
 class Sampler:
@@ -94,27 +114,30 @@ def shares(title, counter, total, most):
     return "\n".join([f"### {title}", "", "| | share of all CPU time |", "|---|---|", *rows, ""])
 
 
+def table(head, counter, roles, total):
+    """A table of the shares of what `counter` counts by name and role."""
+    share = lambda count: f"{100 * count / total:.1f} %" if count else ""
+    sums = collections.Counter()
+    for (name, _), count in counter.items():
+        sums[name] += count
+    out = [f"| {head} | all | " + " | ".join(roles) + " |", "|---|---|" + "---|" * len(roles)]
+    out += [f"| {name} | {share(sums[name])} | " + " | ".join(share(counter[name, role]) for role in roles) + " |"
+            for name, _ in sums.most_common()]
+    whole = [share(sum(count for (_, role), count in counter.items() if role == one)) for one in roles]
+    return "\n".join([*out, "| **all** | 100 % | " + " | ".join(whole) + " |", ""])
+
+
 def report(counted):
     """Who takes how much, and for what."""
-    functions = collections.defaultdict(collections.Counter)
+    functions, parts, owners = collections.defaultdict(collections.Counter), collections.Counter(), collections.Counter()
     for (role, *frames), count in counted.items():
         functions[role][re.sub(r"_\[[01ij]\]$", "", frames[-1])] += count
-    total = sum(counter.total() for counter in functions.values())
-    parts = {role: collections.Counter() for role in functions}
-    for role, counter in functions.items():
-        for function, count in counter.items():
-            parts[role][part_of(function)] += count
-    roles = sorted(parts, key=lambda role: -parts[role].total())
-    names = sorted({name for counter in parts.values() for name in counter},
-                   key=lambda name: -sum(counter[name] for counter in parts.values()))
-    share = lambda count: f"{100 * count / total:.1f} %" if count else ""
-    out = ["| part | all | " + " | ".join(roles) + " |", "|---|---|" + "---|" * len(roles)]
-    for name in names:
-        cells = [parts[role][name] for role in roles]
-        out.append(f"| {name} | {share(sum(cells))} | " + " | ".join(map(share, cells)) + " |")
-    out.append("| **all** | 100 % | " + " | ".join(share(parts[role].total()) for role in roles) + " |")
-    out += ["", *[shares(f"{role}, by function", functions[role], total, 15) for role in roles if role != "driver"]]
-    return "\n".join(out)
+        parts[part_of(frames), role] += count
+        owners["Overhand" if role == "server" else whose(frames), role] += count
+    total = counted.total()
+    roles = sorted(functions, key=lambda role: -functions[role].total())
+    return "\n".join([table("part", parts, roles, total), table("whose", owners, roles, total),
+                      *[shares(f"{role}, by function", functions[role], total, 15) for role in roles if role != "driver"]])
 
 
 def main():

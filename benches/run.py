@@ -49,6 +49,8 @@ def arguments():
     parser.add_argument("--only", default="", help="only the jobs of these names, or whose names contain one of these")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--warm-ups", type=int, default=1, help="runs before these, which are not counted")
+    parser.add_argument("--least", type=float, default=20, metavar="SECONDS",
+                        help="more runs of a job that takes less in all, and half as long to warm up (%(default)g, times the scale)")
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
     parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
                         help="what is compared with Spark's own")
@@ -113,11 +115,11 @@ def measure(group, given, line, scratch, record):
             stack.callback(ready[-1].stop)
         for case in group:
             if not given.curves:
-                session.measure(case, ready, given.warm_ups, given.runs, given.scale, add)
+                session.measure(case, ready, given.warm_ups, given.runs, given.scale, add, least=given.least * given.scale)
                 continue
             warm_ups = given.warm_ups * (curves.COLD if case is group[0] else 1)
             try:
-                session.measure(case, ready, warm_ups, given.runs, given.scale, add, given.limit)
+                session.measure(case, ready, warm_ups, given.runs, given.scale, add, limit=given.limit)
             except session.Failed as failure:
                 print(f"{case.name}: {failure}", flush=True)
                 record(dict(case=case.name, failed=failure.what))

@@ -23,6 +23,8 @@ MESSAGES = {
 SHARED = {"wall_s", "cpu_server_s", "peak_server_mb"}
 # Seconds after which a run has failed.
 PATIENCE = 600
+# How many times the turns that were asked for a short job may have.
+MORE_TURNS = 5
 
 
 class Failed(SystemExit):
@@ -37,12 +39,14 @@ class Application:
     """A Spark application that runs jobs when it is told to; `overhand` is the server or cluster that it shuffles
     through, None for Spark's own shuffle."""
 
-    def __init__(self, name, line, scratch, overhand=None, conf=None, heap="1g"):
+    def __init__(self, name, line, scratch, overhand=None, conf=None, heap="2g"):
         self.name = name
         home = lines.spark_home(line, scratch)
         entries = [*([lines.plugin_jar()] if overhand else []), lines.build("benches/spark", line).classes]
         conf = lines.folders(scratch, entries) | lines.two_executors(overhand) | (conf or {})
-        command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap=heap, conf=conf)
+        # A heap of one size: where the JVM may choose, drivers of the same work differ by half in what they collect.
+        command = lines.java([*entries, home / "jars/*"], "io.overhand.benches.BenchSession", heap=heap,
+                             options=[f"-Xms{heap}"], conf=conf)
         self.log = scratch / "driver.log"
         with open(self.log, "w") as errors:
             self.process = subprocess.Popen(command, env=lines.environment(line, home), cwd=scratch,
@@ -83,7 +87,7 @@ class Side:
     """What takes turns: applications with the same settings, most often one, that run a job at the same time, each its
     share of it, and the servers that all of them shuffle through."""
 
-    def __init__(self, name, line, manager, scratch, server_flags=(), conf=None, workers=None, applications=1, heap="1g"):
+    def __init__(self, name, line, manager, scratch, server_flags=(), conf=None, workers=None, applications=1, heap="2g"):
         self.name, self.server, self.applications = name, None, []
         folder = scratch / name
         with contextlib.ExitStack() as stack:
@@ -128,17 +132,27 @@ def together(results):
     return out | (dict(control=calls) if calls else {})
 
 
-def measure(case, sides, warm_ups, runs, scale, record, limit=math.inf):
+def turns(warm_ups, runs, least):
+    """The numbers of the turns, from 1 on, 0 for one to warm up. Of short jobs there are up to MORE_TURNS times as many
+    as asked for: runs for `least` seconds, before them warm-ups for half as long. In less time noise hides the cost."""
+    for wanted, seconds, counted in [(warm_ups, least / 2, False), (runs, least, True)]:
+        begun, number = time.monotonic(), 0
+        while number < wanted or number < MORE_TURNS * wanted and time.monotonic() - begun < seconds:
+            number += 1
+            yield number if counted else 0
+
+
+def measure(case, sides, warm_ups, runs, scale, record, least=0, limit=math.inf):
     """Warms up, then takes turns, in which the other one is first every time; `record` is given each run of each side.
-    The rows must be the same. The turn in which `limit` seconds are over is the last one, and counts whatever it was
-    meant for."""
+    The rows must be the same. `least` is for short jobs, see turns(). The turn in which `limit` seconds are over is the
+    last one, and counts whatever it was meant for."""
     rows = max(1000, int(case.rows * scale)) if case.rows else 0
     argument = tpch.query(scale, case.query) if case.query else ""
     size = dict(rows_asked=rows, partitions=case.partitions, maps=case.maps, applications=case.applications, scale=scale)
     checks, begun = set(), time.monotonic()
-    for turn in range(1 - warm_ups, runs + 1):
+    for number, turn in enumerate(turns(warm_ups, runs, least)):
         results = {}
-        for side in sides if turn % 2 else reversed(sides):
+        for side in reversed(sides) if number % 2 else sides:
             result = results[side.name] = side.run(case, rows, argument)
             checks.add((result["rows"], result["check"]))
             label = f"run {turn}" if turn > 0 else "warm-up"
