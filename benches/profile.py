@@ -155,7 +155,8 @@ def main():
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="profile-", dir=lines.CACHE / "bench"))
 
     with contextlib.ExitStack() as stack:
-        side = session.Side(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch, conf=case.conf)
+        side = session.Side(arguments.shuffle, lines.LINES[arguments.spark], arguments.shuffle, scratch, case.heap,
+                            conf=case.conf)
         stack.callback(side.stop)
         for _ in range(2):
             side.run(case, arguments.rows)

@@ -50,7 +50,8 @@ def arguments():
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--warm-ups", type=int, default=1, help="runs before these, which are not counted")
     parser.add_argument("--least", type=float, default=20, metavar="SECONDS",
-                        help="more runs of a job that takes less in all, and half as long to warm up (%(default)g, times the scale)")
+                        help="more runs of a job that takes less in all, and half as long to warm up "
+                             "(%(default)g, times the scale)")
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
     parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
                         help="what is compared with Spark's own")

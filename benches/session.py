@@ -39,7 +39,7 @@ class Application:
     """A Spark application that runs jobs when it is told to; `overhand` is the server or cluster that it shuffles
     through, None for Spark's own shuffle."""
 
-    def __init__(self, name, line, scratch, overhand=None, conf=None, heap="2g"):
+    def __init__(self, name, line, scratch, heap, overhand=None, conf=None):
         self.name = name
         home = lines.spark_home(line, scratch)
         entries = [*([lines.plugin_jar()] if overhand else []), lines.build("benches/spark", line).classes]
@@ -87,7 +87,7 @@ class Side:
     """What takes turns: applications with the same settings, most often one, that run a job at the same time, each its
     share of it, and the servers that all of them shuffle through."""
 
-    def __init__(self, name, line, manager, scratch, server_flags=(), conf=None, workers=None, applications=1, heap="2g"):
+    def __init__(self, name, line, manager, scratch, heap, server_flags=(), conf=None, workers=None, applications=1):
         self.name, self.server, self.applications = name, None, []
         folder = scratch / name
         with contextlib.ExitStack() as stack:
@@ -96,7 +96,7 @@ class Side:
                                server.Server(folder / "data", *server_flags, log=folder / "server.log"))
                 stack.callback(self.server.stop)
             for number in range(applications):
-                self.applications.append(Application(name, line, folder / str(number), self.server, conf, heap))
+                self.applications.append(Application(name, line, folder / str(number), heap, self.server, conf))
                 stack.callback(self.applications[-1].stop)
             for application in self.applications:
                 application.answer("ready")

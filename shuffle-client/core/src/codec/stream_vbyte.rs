@@ -148,9 +148,7 @@ fn pack_by(
     // A group of fewer words, whose missing ones take no bytes, and what is no whole word.
     let (words, tail) = rest.split_at(rest.len() / WORD * WORD);
     if let Some(place) = controls.get_mut(whole.len()) {
-        let mut last = [0; GROUP_LEN];
-        last[..words.len()].copy_from_slice(words);
-        let (control, packed) = pack_group(last, [0; GROUP_LEN]);
+        let (control, packed) = pack_group(padded(words), [0; GROUP_LEN]);
         *place = control;
         let count = usize::from(GROUPS[usize::from(control)].len);
         data.get_mut(len..len + count)?.copy_from_slice(&packed[..count]);
@@ -172,17 +170,11 @@ fn unpack_by(
     let (head, rest) = packed.split_first_chunk::<HEAD>().ok_or(SHORT)?;
     let (controls, mut data) = rest.split_at_checked(groups).ok_or(SHORT)?;
     let rows = Rows::new(u16::from_le_bytes(*head));
-    // A group's bytes with zeros behind them, where there are no 16 any more.
-    let padded = |data: &[u8], count: usize| {
-        let mut group = [0; GROUP_LEN];
-        group[..count].copy_from_slice(&data[..count]);
-        group
-    };
     let mut at = 0;
     for control in controls {
         let count = usize::from(GROUPS[usize::from(*control)].len);
         let rest = data.get(count..).ok_or(SHORT)?;
-        let group = data.first_chunk().copied().unwrap_or_else(|| padded(data, count));
+        let group = data.first_chunk().copied().unwrap_or_else(|| padded(&data[..count]));
         if at + GROUP_LEN <= out.len() {
             let raw = unpack_group(*control, group, rows.before(out, at));
             out[at..at + GROUP_LEN].copy_from_slice(&raw);
@@ -225,6 +217,13 @@ fn unpack_group(control: u8, packed: [u8; GROUP_LEN], before: [u8; GROUP_LEN]) -
 
 fn word(group: &[u8; GROUP_LEN], number: usize) -> u32 {
     u32::from_le_bytes(*chunk(&group[number * WORD..]))
+}
+
+/// Fewer bytes than a group has, with zeros behind them.
+fn padded(bytes: &[u8]) -> [u8; GROUP_LEN] {
+    let mut group = [0; GROUP_LEN];
+    group[..bytes.len()].copy_from_slice(bytes);
+    group
 }
 
 /// The first bytes, of which there must be enough.
