@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    future::Future,
     sync::Arc,
     time::{Duration, SystemTime},
 };
@@ -26,6 +27,7 @@ use super::{
     input::Input,
     order::Order,
     output::Output,
+    push::at_once,
 };
 
 /// How long the other side may take to notice that the connection is being closed.
@@ -264,7 +266,7 @@ impl Connection {
                     let text = format!("stream {id} is in use by another fetch");
                     return Err(Broken::Untrusted(id, Error::new(ErrorKind::Invalid, text)));
                 }
-                self.fetches.spawn(async move {
+                self.answer(async move {
                     let result = fetch::run(shared.clone(), id, stream.clone(), cursor).await;
                     let mut streams = shared.streams.lock();
                     // After a cancel the client may have begun another fetch under the same number.
@@ -272,14 +274,27 @@ impl Connection {
                         streams.remove(&id);
                     }
                     result
-                });
+                })
+                .await
             }
-            // Not here but beside: the reader must not wait for a turn to send.
-            Err(error) => {
-                self.fetches.spawn(async move { shared.fail(id, error).await });
+            Err(error) => self.answer(async move { shared.fail(id, error).await }).await,
+        }
+    }
+
+    /// Answers a fetch here if that need not wait, as most small ones need not, and else beside: the reader must not wait
+    /// for a turn to send. Handing it to another thread costs more than a small answer.
+    async fn answer(
+        &mut self,
+        answer: impl Future<Output = Result<(), Broken>> + Send + 'static,
+    ) -> Result<(), Broken> {
+        let mut answer = Box::pin(answer);
+        match at_once(answer.as_mut()).await {
+            Some(result) => result,
+            None => {
+                self.fetches.spawn(answer);
+                Ok(())
             }
         }
-        Ok(())
     }
 
     pub(super) fn changed(&mut self, done: Result<(u64, Result<(), Broken>), JoinError>) -> Result<(), Broken> {

@@ -12,7 +12,7 @@ use overhand_common::{
     Error, ErrorKind,
     message::{End, Failure, Header, Kind, message},
 };
-use tokio::sync::Notify;
+use tokio::{sync::Notify, task::yield_now};
 
 use super::{Broken, busy, connection::Shared, pages};
 use crate::worker::store::{Cursor, Piece};
@@ -98,6 +98,11 @@ async fn send(shared: &Shared, id: u64, stream: &Stream, mut cursor: Cursor) -> 
                 let len = piece.len();
                 let header = Header::new(Kind::Data, id, &[], len as u32, 0).encode();
                 match piece {
+                    // The end goes with the last blocks: for a small fetch a write of its own would double the cost.
+                    Piece::Memory(slices) if cursor.is_through() => {
+                        let end = message(Kind::End, id, &End { bytes: sent + len }.encode());
+                        return turn.send_both(&header, &slices, &end).await;
+                    }
                     Piece::Memory(slices) => turn.send(&header, &slices).await?,
                     Piece::File { file, range } => {
                         drop(turn);
@@ -110,6 +115,8 @@ async fn send(shared: &Shared, id: u64, stream: &Stream, mut cursor: Cursor) -> 
                     }
                 }
                 sent += len;
+                // Not all of a large answer in one go, however fast its reader: others have their turn.
+                yield_now().await;
             }
             Ok(None) => return turn.send_head(&message(Kind::End, id, &End { bytes: sent }.encode())).await,
             Err(error) => {

@@ -76,11 +76,17 @@ impl Turn<'_> {
 
     /// Sends a message whose body is these pieces of memory, in order; none of them is copied on the way to the kernel.
     pub async fn send<B: AsRef<[u8]>>(&mut self, head: &[u8], body: &[B]) -> Result<(), Broken> {
+        self.send_both(head, body, &[]).await
+    }
+
+    /// The same, and with it a second message that has no body.
+    pub async fn send_both<B: AsRef<[u8]>>(&mut self, head: &[u8], body: &[B], after: &[u8]) -> Result<(), Broken> {
         let socket = &mut *self.socket;
         socket.begin()?;
-        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(1 + body.len());
+        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(2 + body.len());
         slices.push(IoSlice::new(head));
         slices.extend(body.iter().map(|part| IoSlice::new(part.as_ref())));
+        slices.push(IoSlice::new(after));
         let mut rest = &mut slices[..];
         // Empty parts in front would look like a socket that takes nothing.
         IoSlice::advance_slices(&mut rest, 0);

@@ -112,6 +112,18 @@ impl Cursor {
         self.lost.clone().map_or(Ok(None), Err)
     }
 
+    /// Whether everything was given, and nothing of it was lost, as far as memory tells: of a segment that is left, or of
+    /// blocks that must be sorted first, it is not known yet.
+    pub fn is_through(&self) -> bool {
+        let left = |table: &Arc<Table>| match table.state() {
+            TableState::Memory(sealed) if sealed.is_slow() => true,
+            TableState::Memory(sealed) => sealed.read(&self.scope, self.after, 1).is_some(),
+            TableState::Empty => false,
+            TableState::Segment(_) | TableState::Lost(_) | TableState::Removed => true,
+        };
+        self.lost.is_none() && self.tables.len() < 2 && !self.tables.iter().any(left)
+    }
+
     /// Reports that the file of the piece that [`Cursor::next`] returned last can't be read: it is taken for lost.
     /// What was given of it before stays given; the rest is missing, and [`Cursor::next`] says so at the end.
     pub fn read_failed(&mut self, error: &io::Error) {
