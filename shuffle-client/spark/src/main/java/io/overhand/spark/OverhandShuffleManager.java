@@ -9,6 +9,7 @@ import io.overhand.spark.driver.DriverSide;
 import io.overhand.spark.driver.RemoteDriver;
 import io.overhand.spark.jni.NativeClient;
 import io.overhand.spark.read.OverhandReader;
+import io.overhand.spark.read.ReadScope;
 import io.overhand.spark.write.OverhandWriter;
 import org.apache.spark.ShuffleDependency;
 import org.apache.spark.SparkConf;
@@ -20,8 +21,10 @@ import org.apache.spark.shuffle.ShuffleReader;
 import org.apache.spark.shuffle.ShuffleWriteMetricsReporter;
 import org.apache.spark.shuffle.ShuffleWriter;
 import org.apache.spark.shuffle.sort.SortShuffleManager;
+import org.apache.spark.sql.catalyst.InternalRow;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
+import scala.collection.Iterator;
 
 /**
  * Spark's way in: {@code spark.shuffle.manager=io.overhand.spark.OverhandShuffleManager}.
@@ -52,7 +55,7 @@ public final class OverhandShuffleManager extends SortShuffleManager {
     driver = isDriver ? new Driver(sparkConf, conf) : null;
     driverSide = isDriver ? driver : new RemoteDriver(sparkConf);
     if (isDriver) {
-      for (String change : SparkSettings.apply(sparkConf)) {
+      for (String change : SparkSettings.apply(sparkConf, conf)) {
         LOG.info("set {}", change);
       }
     }
@@ -91,10 +94,18 @@ public final class OverhandShuffleManager extends SortShuffleManager {
     if (handle instanceof OverhandShuffleHandle) {
       @SuppressWarnings("unchecked")
       OverhandShuffleHandle<K, Object, C> ours = (OverhandShuffleHandle<K, Object, C>) handle;
-      return new OverhandReader<>(
-          ours, client(), driverSide, startMapIndex, endMapIndex, startPartition, endPartition, context, metrics);
+      ReadScope scope =
+          new ReadScope(
+              ours.shuffleId(), ours.placement(), startMapIndex, endMapIndex, startPartition, endPartition);
+      return new OverhandReader<>(ours.dependency(), scope, client(), driverSide, context, metrics);
     }
     return super.getReader(handle, startMapIndex, endMapIndex, startPartition, endPartition, context, metrics);
+  }
+
+  /** SQL rows of {@code fields} fields, for a task that has no handle of the shuffle. */
+  public Iterator<InternalRow> rows(
+      ReadScope scope, int fields, TaskContext context, ShuffleReadMetricsReporter metrics) {
+    return OverhandReader.rows(scope, fields, client(), driverSide, context, metrics);
   }
 
   /** Called on the driver and on every executor; only the driver deletes, since the data is not the executors'. */

@@ -163,6 +163,18 @@ public final class OverhandConf {
               "Threads of an executor that compress, send and receive; 0 takes one for each of the executor's cores.",
               text -> Values.between(text, 0, 256)));
 
+  /** Whether SQL's exchanges become Overhand's own. */
+  public static final ConfEntry<Boolean> SQL_EXCHANGE =
+      declare(
+          new ConfEntry<>(
+              PREFIX + "sql.exchange",
+              "true or false",
+              "true",
+              "Whether SQL's exchanges are replaced by ones that send reduce tasks only what they need, which makes each"
+                  + " task cheaper, most of all where there are many. `false` leaves plans as Spark makes them, should"
+                  + " another extension need that.",
+              Values::trueOrFalse));
+
   private final List<String> coordinators;
   private final Fallback fallback;
   private final Codec codec;
@@ -176,6 +188,7 @@ public final class OverhandConf {
   private final long writerMemory;
   private final long readerMemory;
   private final int ioThreads;
+  private final boolean sqlExchange;
 
   /**
    * Reads and checks all settings.
@@ -203,6 +216,7 @@ public final class OverhandConf {
     writerMemory = orZero(read(conf, WRITER_MEMORY, problems));
     readerMemory = orZero(read(conf, READER_MEMORY, problems));
     ioThreads = orZero(read(conf, IO_THREADS, problems));
+    sqlExchange = Boolean.TRUE.equals(read(conf, SQL_EXCHANGE, problems));
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException("Overhand's settings are wrong: " + String.join("; ", problems));
     }
@@ -276,6 +290,11 @@ public final class OverhandConf {
   /** Threads of an executor that compress, send and receive; 0 for one per core. */
   public int ioThreads() {
     return ioThreads;
+  }
+
+  /** Whether SQL's exchanges become Overhand's own. */
+  public boolean sqlExchange() {
+    return sqlExchange;
   }
 
   private static <T> ConfEntry<T> declare(ConfEntry<T> entry) {

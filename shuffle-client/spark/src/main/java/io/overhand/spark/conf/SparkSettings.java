@@ -29,14 +29,21 @@ public final class SparkSettings {
     needed("spark.storage.decommission.shuffleBlocks.enabled", "false", "there are no shuffle files to move"),
   };
 
+  /** A list: what others have put there stays. */
+  private static final String EXTENSIONS = "spark.sql.extensions";
+
+  private static final String EXTENSION = "io.overhand.spark.sql.OverhandExtensions";
+  private static final String WHY_EXTENSION =
+      "reduce tasks of SQL are sent only what they need, unless `" + OverhandConf.SQL_EXCHANGE.key() + "` is false";
+
   private SparkSettings() {}
 
   /**
-   * Sets what is needed; returns a line for each change.
+   * Sets what is needed, and what {@code overhand} asks for; returns a line for each change.
    *
    * @throws IllegalArgumentException if a setting is on that can't work
    */
-  public static List<String> apply(SparkConf conf) {
+  public static List<String> apply(SparkConf conf, OverhandConf overhand) {
     if (conf.getBoolean("spark.shuffle.useOldFetchProtocol", false)) {
       throw new IllegalArgumentException(
           "spark.shuffle.useOldFetchProtocol=true names map outputs by map index only, so that a retry could not be"
@@ -52,6 +59,13 @@ public final class SparkSettings {
         changes.add(setting.key + " = " + setting.value + was + ": " + setting.why);
       }
     }
+    List<String> extensions = Values.names(conf.get(EXTENSIONS, ""));
+    if (overhand.sqlExchange() && !extensions.contains(EXTENSION)) {
+      List<String> all = new ArrayList<>(extensions);
+      all.add(EXTENSION);
+      conf.set(EXTENSIONS, String.join(",", all));
+      changes.add(EXTENSIONS + " = " + conf.get(EXTENSIONS) + ": " + WHY_EXTENSION);
+    }
     return changes;
   }
 
@@ -61,6 +75,7 @@ public final class SparkSettings {
     for (Setting setting : NEEDED) {
       rows.add(new String[] {setting.key, setting.value, setting.required ? "no" : "yes", setting.why});
     }
+    rows.add(new String[] {EXTENSIONS, EXTENSION, "yes, beside it", WHY_EXTENSION});
     return rows;
   }
 

@@ -45,6 +45,14 @@ final class Values {
     return value;
   }
 
+  static boolean trueOrFalse(String text) {
+    boolean value = text.equalsIgnoreCase("true");
+    if (!value && !text.equalsIgnoreCase("false")) {
+      throw new IllegalArgumentException("there is no such value");
+    }
+    return value;
+  }
+
   static List<String> names(String text) {
     List<String> names = new ArrayList<>();
     for (String part : text.split(",")) {

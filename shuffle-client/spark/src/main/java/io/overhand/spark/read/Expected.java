@@ -29,12 +29,13 @@ final class Expected {
    *
    * <p>An output that the tracker has lost throws Spark's own {@code MetadataFetchFailedException}.
    */
-  static Expected of(int shuffleId, int startMap, int endMap, int startPartition, int endPartition) {
+  static Expected of(ReadScope scope) {
     Expected expected = new Expected();
     Iterator<Tuple2<BlockManagerId, scala.collection.Seq<Tuple3<BlockId, Object, Object>>>> locations =
         SparkEnv.get()
             .mapOutputTracker()
-            .getMapSizesByExecutorId(shuffleId, startMap, endMap, startPartition, endPartition);
+            .getMapSizesByExecutorId(
+                scope.shuffleId(), scope.startMap(), scope.endMap(), scope.startPartition(), scope.endPartition());
     while (locations.hasNext()) {
       Iterator<Tuple3<BlockId, Object, Object>> pieces = locations.next()._2().iterator();
       while (pieces.hasNext()) {

@@ -1,11 +1,16 @@
 package io.overhand.spark.read;
 
+import java.util.Optional;
+
+import io.overhand.spark.driver.DriverSide;
 import io.overhand.spark.jni.ErrorKind;
 import io.overhand.spark.jni.NativeClient;
 import io.overhand.spark.jni.NativeReader;
 import io.overhand.spark.jni.OverhandException;
+import io.overhand.spark.jni.ReadRequest;
 import org.apache.spark.TaskContext;
 import org.apache.spark.shuffle.ShuffleReadMetricsReporter;
+import org.apache.spark.util.TaskCompletionListener;
 
 /** The native reader of one task, with Spark's metrics and Spark's failures. */
 final class Input implements Batches {
@@ -39,6 +44,46 @@ final class Input implements Batches {
     this.client = client;
     this.reader = reader;
     this.memory = memory;
+  }
+
+  /** Opens what Spark says is valid in {@code scope}; nothing if that is nothing. */
+  static Optional<Input> open(
+      ReadScope scope,
+      NativeClient client,
+      DriverSide driver,
+      TaskContext context,
+      ShuffleReadMetricsReporter metrics) {
+    Expected expected = Expected.of(scope);
+    if (expected.count() == 0) {
+      return Optional.empty();
+    }
+    ReadRequest request =
+        new ReadRequest(
+            scope.startPartition(), scope.endPartition(), scope.startMap(), scope.endMap(), expected.numbers());
+    ReaderMemory memory = ReaderMemory.of(context, expected.bytes(), client.readerMemory());
+    try {
+      return Optional.of(
+          new Input(
+              new Losses(scope.shuffleId(), scope.startPartition(), expected, driver),
+              context,
+              metrics,
+              client,
+              client.reader(scope.placement(), request, context::isInterrupted),
+              memory));
+    } catch (RuntimeException e) {
+      memory.close();
+      throw e;
+    }
+  }
+
+  /** When the task ends, lets {@code records} {@code finish} and gives all memory back. */
+  void closeWithTask(Object records, Runnable finish) {
+    TaskCompletionListener close =
+        ended -> {
+          finish.run();
+          close(records);
+        };
+    context.addTaskCompletionListener(close);
   }
 
   @Override

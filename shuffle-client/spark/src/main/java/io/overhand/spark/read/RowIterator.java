@@ -4,38 +4,40 @@ import java.util.NoSuchElementException;
 
 import io.overhand.spark.jni.ErrorKind;
 import io.overhand.spark.jni.OverhandException;
+import org.apache.spark.TaskContext;
+import org.apache.spark.sql.catalyst.InternalRow;
 import org.apache.spark.sql.catalyst.expressions.UnsafeRow;
 import org.apache.spark.unsafe.Platform;
-import scala.Product2;
-import scala.Tuple2;
 import scala.collection.AbstractIterator;
 
 /**
- * SQL rows, read where they lie in the decoded batch. One pair and one row serve for all records: a row is valid until
- * the next one is asked for, as with Spark's own serializer, and the last one until the task ends.
+ * SQL rows, read where they lie in the decoded batch. One row serves for all records: it is valid until the next one is
+ * asked for, as with Spark's own serializer, and the last one until the task ends.
+ *
+ * <p>Before each record it is looked whether Spark kills the task: its consumer may take long for one.
  */
-final class RowIterator extends AbstractIterator<Product2<Object, Object>> {
+final class RowIterator extends AbstractIterator<InternalRow> {
   private final Batches batches;
+  private final TaskContext context;
   private final UnsafeRow row;
-  private final Tuple2<Object, Object> pair;
   private long position;
   private long end;
   private long records;
 
-  RowIterator(Batches batches, int fields) {
+  RowIterator(Batches batches, int fields, TaskContext context) {
     this.batches = batches;
+    this.context = context;
     this.row = new UnsafeRow(fields);
-    // The key is not what anybody reads: the partition was needed on the way here.
-    this.pair = new Tuple2<>(0, row);
   }
 
   @Override
   public boolean hasNext() {
+    context.killTaskIfInterrupted();
     return position < end || nextBatch();
   }
 
   @Override
-  public Product2<Object, Object> next() {
+  public InternalRow next() {
     if (position >= end && !nextBatch()) {
       throw new NoSuchElementException();
     }
@@ -47,7 +49,7 @@ final class RowIterator extends AbstractIterator<Product2<Object, Object>> {
     row.pointTo(null, at, size);
     position = at + size;
     records++;
-    return pair;
+    return row;
   }
 
   /** Counts what was read, for a consumer that stops early. */
