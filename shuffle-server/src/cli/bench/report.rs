@@ -79,14 +79,28 @@ impl Phase {
 }
 
 impl Report {
-    /// Two tables: the workers, and the machine beside them.
+    /// Two tables: the workers, and the machine beside them, with how much of what it can do the first worker does.
     pub fn to_text(&self) -> String {
         let workers = self.alone.as_ref().map_or_else(|| self.replicated_text(), alone_text);
-        let mut machine = table(&["this machine", "GB/s", "how"], 1..2);
+        let (names, rates): (Vec<_>, Vec<_>) = self.rates().into_iter().unzip();
+        let header = [&["this machine", "GB/s"][..], &names, &["how"]].concat();
+        let mut machine = table(&header, 1..header.len() - 1);
         for figure in &self.machine {
-            machine.add_row([figure.name.to_owned(), format!("{:.2}", figure.rate / GB), figure.how.to_owned()]);
+            let mut row = vec![figure.name.to_owned(), format!("{:.2}", figure.rate / GB)];
+            row.extend(rates.iter().map(|rate| format!("{:.0} %", 100.0 * rate / figure.rate)));
+            row.push(figure.how.to_owned());
+            machine.add_row(row);
         }
         format!("{workers}\n\n{machine}\n")
+    }
+
+    /// What is set against the machine, in bytes per second: of one worker on one core, or with the fewest replicas.
+    fn rates(&self) -> Vec<(&'static str, f64)> {
+        match (&self.alone, self.replicated.first()) {
+            (Some(alone), _) => vec![("taken in", alone.taken.0), ("served", alone.served.0)],
+            (None, Some(one)) => vec![("written", one.write.rate() * GB), ("read", one.read.rate() * GB)],
+            (None, None) => vec![],
+        }
     }
 
     fn replicated_text(&self) -> String {
@@ -209,7 +223,7 @@ mod tests {
     #[test]
     fn people_see_the_machine_beside_the_workers() {
         let text = report(vec![1.0, 0.5]).to_text();
-        for part in ["2.00 GB", "codec none", "0.50 + 0.25", "memcpy", "7.50"] {
+        for part in ["2.00 GB", "codec none", "0.50 + 0.25", "memcpy", "7.50", "written", "7 %", "27 %"] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
         assert!(report(vec![]).to_text().contains('–'), "workers of a given cluster are not known");
@@ -217,7 +231,18 @@ mod tests {
         let (taken, served) = ((1.5e9, 0.5e-9), (2.5e9, 0.3e-9));
         let alone = Alone { taken, served, meanwhile: 1.1e9, fetches, connection: 20480.0, shard: 1536.0 };
         let text = Report { alone: Some(alone), ..report(vec![]) }.to_text();
-        for part in ["1.50", "2.50", "0.30", "p50 1.00 ms, p99 4.00 ms (4.0 x p50)", "1.10 GB/s", "20.0 KiB", "7.50"] {
+        for part in [
+            "1.50",
+            "2.50",
+            "0.30",
+            "p50 1.00 ms, p99 4.00 ms (4.0 x p50)",
+            "1.10 GB/s",
+            "20.0 KiB",
+            "7.50",
+            "taken in",
+            "20 %",
+            "33 %",
+        ] {
             assert!(text.contains(part), "{part:?} is not in {text}");
         }
     }

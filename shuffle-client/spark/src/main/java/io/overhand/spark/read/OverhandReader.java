@@ -2,7 +2,6 @@ package io.overhand.spark.read;
 
 import java.util.Optional;
 
-import io.overhand.spark.compat.ExternalSorters;
 import io.overhand.spark.compat.RowSerializer;
 import io.overhand.spark.driver.DriverSide;
 import io.overhand.spark.jni.NativeClient;
@@ -14,10 +13,9 @@ import org.apache.spark.serializer.Serializer;
 import org.apache.spark.shuffle.ShuffleReadMetricsReporter;
 import org.apache.spark.shuffle.ShuffleReader;
 import org.apache.spark.sql.catalyst.InternalRow;
-import org.apache.spark.util.collection.ExternalSorter;
-import scala.Option;
 import scala.Product2;
 import scala.collection.Iterator;
+import scala.math.Ordering;
 
 /** Reads a range of partitions, of a range of map tasks: what the tracker says is valid, and nothing else. */
 public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
@@ -77,10 +75,10 @@ public final class OverhandReader<K, C> implements ShuffleReader<K, C> {
               : aggregator.combineValuesByKey(records, context);
     }
     if (dependency.keyOrdering().isDefined()) {
-      ExternalSorter sorter =
-          ExternalSorters.create(
-              context, Option.empty(), (Option) dependency.keyOrdering(), dependency.serializer());
-      records = new InterruptibleIterator(context, sorter.insertAllAndUpdateMetrics(records));
+      Ordering ordering = dependency.keyOrdering().get();
+      records =
+          new InterruptibleIterator(
+              context, SortedRecords.of(records, ordering, dependency.serializer(), context));
     }
     return records;
   }
