@@ -132,8 +132,8 @@ def ratio(over, under, key):
 
 def heading(runs, processes):
     """What was measured where, of which processes, and by which calls."""
-    most = max(run["run"] for run in runs)
-    least = min(max(run["run"] for run in sides[0]) for sides in by_case(runs).values())
+    counts = [len(sides[0]) for sides in by_case(runs).values()]
+    least, most = min(counts), max(counts)
     spark = dict.fromkeys(f"Spark {run['spark']} (Scala {run['scala']})" for run in runs)
     machines = dict.fromkeys(f"{run['cpu']}, {run['cores']} cores, {run['memory_gb']} GB, Linux {run['kernel']}."
                              for run in runs)

@@ -27,6 +27,7 @@ With another size or other settings the results go to OVERHAND_CACHE/bench/resul
 
 import argparse
 import contextlib
+import itertools
 import pathlib
 import shutil
 import sys
@@ -48,6 +49,9 @@ def arguments():
     parser.add_argument("--spark", choices=lines.LINES, default="3.5")
     parser.add_argument("--only", default="", help="only the jobs of these names, or whose names contain one of these")
     parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--pairs", type=int, default=1,
+                        help="pairs of applications, each of which does all the runs: what a JVM's compiler makes of a "
+                             "short job differs from one JVM to the next, and stays as it is")
     parser.add_argument("--warm-ups", type=int, default=1, help="runs before these, which are not counted")
     parser.add_argument("--least", type=float, default=20, metavar="SECONDS",
                         help="more runs of a job that takes less in all, and half as long to warm up "
@@ -100,13 +104,13 @@ def destination(given):
     return folder / (f"{kind}spark-{given.spark}" + ("-noise" if given.against == "sort" else ""))
 
 
-def measure(group, given, line, scratch, record):
-    """Measures cases that share their applications. False if one failed that is a point of a curve: the larger ones
-    after it are left out."""
+def measure(group, given, line, scratch, pair, record):
+    """Measures cases that share their applications, in the pair of that number. False if one failed that is a point of a
+    curve: the larger ones after it are left out."""
     settings = sides(given, group[0])
 
     def add(run):
-        record(dict(spark=line.spark, scala=line.scala, conf=settings[run["shuffle"]]["conf"], **run))
+        record(dict(spark=line.spark, scala=line.scala, conf=settings[run["shuffle"]]["conf"], pair=pair, **run))
 
     with contextlib.ExitStack() as stack:
         ready = []
@@ -148,8 +152,8 @@ def main():
     scratch = pathlib.Path(tempfile.mkdtemp(prefix="run-", dir=lines.CACHE / "bench"))
 
     try:
-        for number, group in enumerate(cases.groups(chosen)):
-            if measure(group, given, line, scratch / str(number), lambda run: results.add(about | run)):
+        for number, (group, pair) in enumerate(itertools.product(cases.groups(chosen), range(1, given.pairs + 1))):
+            if measure(group, given, line, scratch / str(number), pair, lambda run: results.add(about | run)):
                 shutil.rmtree(scratch / str(number), ignore_errors=True)
         with contextlib.suppress(OSError):
             scratch.rmdir()

@@ -43,6 +43,7 @@ record Mode(
         running("zstd", Map.of(CODEC, "zstd"), List.of(), core),
         running("none", Map.of(CODEC, "none"), List.of(), core),
         running("encrypted", Map.of("spark.io.encryption.enabled", "true"), List.of(), core),
+        running("sparks-exchange", Map.of("spark.overhand.sql.exchange", "false"), List.of(), core),
         running(
             "kryo",
             Map.of(
