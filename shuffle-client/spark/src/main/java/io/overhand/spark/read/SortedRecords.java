@@ -35,8 +35,8 @@ import scala.math.Ordering;
  * doesn't, Spark's own sorter takes them over, which spills. When another operator of the task needs the memory later,
  * those that were not read yet go to a file.
  *
- * <p>Spark's sorter alone would do. But it sets a pair beside each record and estimates the size of all of them time and
- * again, which took a quarter of a sort of short records.
+ * <p>Spark's sorter alone would do. But it sets a pair beside each record, and estimates the size of all of them time and
+ * again: that estimate was a tenth of the CPU time of a TeraSort of RDDs.
  */
 final class SortedRecords extends AbstractIterator<Tuple2<Object, Object>> {
   private static final Logger LOG = LoggerFactory.getLogger(SortedRecords.class);
