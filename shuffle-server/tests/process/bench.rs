@@ -37,12 +37,18 @@ fn a_small_measurement_tells_of_each_phase_of_each_worker_and_of_the_machine() {
 
 #[test]
 fn one_worker_alone_tells_of_both_ways_of_fetches_and_of_memory() {
+    let shape = ["--applications", "3", "--maps", "20", "--partitions", "300"];
     let flags = ["--size", "64m", "--alone", "--json", "--memory-budget", "2g"];
-    let out = overhand(&[&["bench"][..], &flags].concat());
+    let out = overhand(&[&["bench"][..], &shape, &flags].concat());
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
     let alone = &report["alone"];
-    assert!(["taken", "served"].iter().all(|way| positive(&alone[way]["gb_per_s"])), "{report}");
+    let rates = alone["rates"].as_array().expect("of two shapes");
+    let applications: Vec<_> = rates.iter().map(|rates| rates["applications"].as_u64()).collect();
+    assert_eq!(applications, [Some(1), Some(3)], "{report}");
+    for rates in rates {
+        assert!(["taken", "served"].iter().all(|way| positive(&rates[way]["gb_per_s"])), "{report}");
+    }
     for figure in ["meanwhile_gb_per_s", "fetches", "fetch_p50_s", "fetch_p99_s", "connection_bytes", "shard_bytes"] {
         assert!(positive(&alone[figure]), "{figure}: {report}");
     }

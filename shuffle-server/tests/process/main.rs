@@ -19,6 +19,7 @@ mod cluster;
 mod common;
 mod copies;
 mod drain;
+mod fetches;
 mod leases;
 mod lifecycle;
 mod memory;

@@ -243,16 +243,17 @@ impl FetchLink {
         }
     }
 
+    /// Sends what is asked for; what was asked for meanwhile goes out together, by one call.
     async fn send_requests(&self, output: &mut OwnedWriteHalf, version: u16) -> Result<Infallible> {
         loop {
-            let next = self.state.lock().requests.pop_front();
-            match next {
-                Some(request) => {
-                    let sent = output.write_all(&request.encode(version)).await;
-                    sent.map_err(|error| broken(format!("the connection broke: {error}")))?;
-                }
-                None => self.changed.notified().await,
+            let requests = std::mem::take(&mut self.state.lock().requests);
+            if requests.is_empty() {
+                self.changed.notified().await;
+                continue;
             }
+            let bytes: Vec<u8> = requests.iter().flat_map(|request| request.encode(version)).collect();
+            let sent = output.write_all(&bytes).await;
+            sent.map_err(|error| broken(format!("the connection broke: {error}")))?;
         }
     }
 

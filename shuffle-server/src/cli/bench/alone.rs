@@ -2,6 +2,8 @@
 //! connections and shards cost it in memory. The client's part is a [`Peer`], on other cores if there are any.
 
 use std::{
+    ops::RangeFrom,
+    panic::resume_unwind,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -10,6 +12,7 @@ use std::{
 use anyhow::{Context, ensure};
 use overhand_client::{Application, ApplicationConfig, Place};
 use overhand_common::{
+    block::HEADER_LEN as BLOCK_HEADER,
     ids::{Attempt, Layout, ShardKey},
     message::{Fetch, Last, Push},
 };
@@ -21,13 +24,17 @@ use super::{
     servers::Servers,
 };
 
-/// Payload bytes of a block, and blocks of a frame: one for each partition.
+/// Bytes of a block with its header, and the most blocks of a frame: one for each partition.
 const BLOCK: usize = 64 << 10;
 const BLOCKS: u32 = 16;
+/// Fetches of an application under way at a time: as many as tasks of an application read at the same time.
+const AT_A_TIME: usize = 16;
 /// What a measured fetch asks for, and how many frames make up a partition of it.
 const FETCHED: u64 = 1 << 20;
 /// Frames of a shuffle; then it is removed, which frees their memory.
 const FRAMES: u32 = 512;
+/// Turns of what is written and read at once, of which the medians count.
+const TURNS: u32 = 3;
 /// How long fetches are measured.
 const LONG: Duration = Duration::from_secs(10);
 /// How many are opened to see what one takes.
@@ -38,10 +45,8 @@ const ATTEMPT: Attempt = Attempt { map_index: 0, attempt: 1 };
 /// What was measured.
 #[derive(Debug, Clone)]
 pub struct Alone {
-    /// Taking in: bytes per second, and CPU seconds of the worker per byte.
-    pub taken: (f64, f64),
-    /// Serving from memory, the same.
-    pub served: (f64, f64),
+    /// Taking in and serving: of few partitions, and in turn with that of what else was asked for.
+    pub rates: Vec<(Shape, Rates)>,
     /// Bytes per second that came in while fetches were measured.
     pub meanwhile: f64,
     /// Seconds of the fetches, sorted.
@@ -60,78 +65,153 @@ impl Alone {
     }
 }
 
+/// How fast one shape is handled.
+#[derive(Debug, Clone, Copy)]
+pub struct Rates {
+    /// Taking in: bytes per second, and CPU seconds of the worker per byte.
+    pub taken: (f64, f64),
+    /// Serving from memory, the same.
+    pub served: (f64, f64),
+}
+
+impl Rates {
+    /// The medians of each figure.
+    fn median(turns: &[Rates]) -> Self {
+        let of = |figure: fn(&Rates) -> f64| {
+            let mut figures: Vec<f64> = turns.iter().map(figure).collect();
+            figures.sort_unstable_by(f64::total_cmp);
+            figures[figures.len() / 2]
+        };
+        Self {
+            taken: (of(|turn| turn.taken.0), of(|turn| turn.taken.1)),
+            served: (of(|turn| turn.served.0), of(|turn| turn.served.1)),
+        }
+    }
+}
+
+/// What is written and read at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Applications, each with a shuffle and a connection.
+    pub applications: u32,
+    /// Map tasks of each shuffle, one after another.
+    pub maps: u32,
+    /// Partitions of each shuffle.
+    pub partitions: u32,
+    /// Bytes in all; each map task has a block at least.
+    pub size: u64,
+}
+
+impl Shape {
+    /// Blocks that each map task writes.
+    fn blocks(&self) -> u64 {
+        (self.size / (u64::from(self.applications) * u64::from(self.maps) * BLOCK as u64)).max(1)
+    }
+
+    /// Blocks of a frame: a partition has one of them, and the partitions of a frame follow each other.
+    fn frame(&self) -> u32 {
+        let most = self.blocks().min(BLOCKS.into()) as u32;
+        (1..=most).rev().find(|blocks| self.partitions.is_multiple_of(*blocks)).unwrap_or(1)
+    }
+}
+
 /// A worker and how to reach it.
 struct Measured {
     place: Place,
-    token: String,
+    tokens: Vec<String>,
     process: u32,
 }
 
-/// Measures a worker of its own; `size` bytes go in and out.
-pub fn measure(size: u64, servers: &Servers, progress: &mut Progress) -> anyhow::Result<Alone> {
-    let app = format!("bench-{}-alone", std::process::id()).parse().map_err(|error| anyhow::anyhow!("{error}"))?;
-    let config =
-        ApplicationConfig { replicas: Some(1), ..ApplicationConfig::new(vec![servers.coordinator().to_owned()], app) };
+/// Measures a worker of its own, with one application of 100 map tasks and 200 partitions, and with `shape` if that is
+/// another one.
+pub fn measure(shape: Shape, servers: &Servers, progress: &mut Progress) -> anyhow::Result<Alone> {
     let text = |error| anyhow::anyhow!("{error}");
-    let application = Application::register(config).map_err(text)?;
-    let placement = application.placement(0, 1).map_err(text)?;
+    let few = Shape { applications: 1, maps: 100, partitions: 200, ..shape };
+    let shapes = if shape == few { vec![few] } else { vec![few, shape] };
+    let register = |number| {
+        let app = format!("bench-{}-alone-{number}", std::process::id());
+        let app = app.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
+        let coordinators = vec![servers.coordinator().to_owned()];
+        let config = ApplicationConfig { replicas: Some(1), ..ApplicationConfig::new(coordinators, app) };
+        Application::register(config).map_err(text)
+    };
+    let applications = (0..shape.applications).map(register).collect::<anyhow::Result<Vec<_>>>()?;
+    let placement = applications[0].placement(0, 1).map_err(text)?;
     let place = placement.shards[0][0].chain[0].clone();
     let process = *servers.workers().first().context("there is a worker")?;
-    let worker = Measured { place, token: application.token(), process };
-    let frames = (size / Body::new(ATTEMPT, 0..BLOCKS, BLOCK).len()).max(1) as u32;
+    let worker = Measured { place, tokens: applications.iter().map(Application::token).collect(), process };
 
     progress.step("one worker on one core: memory of connections and shards");
     let (connection, shard) = worker.memory()?;
     progress.step("one worker on one core: warm-up");
-    worker.in_and_out(1, frames)?;
-    progress.step("one worker on one core: taking in, serving");
-    let (taken, served) = worker.in_and_out(2, frames)?;
+    let mut shuffles = 1..;
+    let mut in_and_out = |shape: &Shape| worker.in_and_out(shuffles.next().unwrap_or(u32::MAX), *shape);
+    shapes.iter().try_for_each(|shape| in_and_out(shape).map(drop))?;
+    let mut turns = vec![vec![]; shapes.len()];
+    for turn in 1..=TURNS {
+        progress.step(&format!("one worker on one core: taking in, serving, {turn} of {TURNS}"));
+        for (shape, turns) in shapes.iter().zip(&mut turns) {
+            turns.push(in_and_out(shape)?);
+        }
+    }
+    let rates = shapes.into_iter().zip(turns.iter().map(|turns| Rates::median(turns))).collect();
     progress.step("one worker on one core: fetches while data comes in");
-    let (meanwhile, fetches) = worker.fetches()?;
-    application.end().map_err(text)?;
-    Ok(Alone { taken, served, meanwhile, fetches, connection, shard })
+    let (meanwhile, fetches) = worker.fetches(shuffles)?;
+    applications.iter().try_for_each(Application::end).map_err(text)?;
+    Ok(Alone { rates, meanwhile, fetches, connection, shard })
 }
 
 impl Measured {
     fn connect(&self) -> anyhow::Result<Peer> {
-        Peer::connect(&self.place, &self.token)
+        Peer::connect(&self.place, &self.tokens[0])
     }
 
-    /// What handles as many bytes as it returns: the bytes, how many per second, and CPU seconds per byte.
-    fn rate(&self, run: impl FnOnce() -> anyhow::Result<u64>) -> anyhow::Result<(u64, (f64, f64))> {
-        let (begun, before) = (Instant::now(), cpu::seconds(self.process)?);
-        let bytes = run()?;
-        let seconds = begun.elapsed().as_secs_f64();
+    /// What all applications do at the same time, each on a connection: the bytes, how many per second, and CPU seconds
+    /// of the worker per byte.
+    fn rate(
+        &self,
+        peers: &mut [Peer],
+        run: impl Fn(&mut Peer) -> anyhow::Result<u64> + Sync,
+    ) -> anyhow::Result<(u64, (f64, f64))> {
+        let (begun, before, run) = (Instant::now(), cpu::seconds(self.process)?, &run);
+        let bytes: anyhow::Result<Vec<u64>> = thread::scope(|scope| {
+            let running: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || run(peer))).collect();
+            let join = |one: thread::ScopedJoinHandle<'_, _>| one.join().unwrap_or_else(|panic| resume_unwind(panic));
+            running.into_iter().map(join).collect()
+        });
+        let (bytes, seconds) = (bytes?.iter().sum::<u64>(), begun.elapsed().as_secs_f64());
         Ok((bytes, (bytes as f64 / seconds, (cpu::seconds(self.process)? - before) / bytes as f64)))
     }
 
-    /// Pushes so many frames, fetches them, and has them deleted.
-    fn in_and_out(&self, shuffle: u32, frames: u32) -> anyhow::Result<((f64, f64), (f64, f64))> {
-        let mut peer = self.connect()?;
-        let (pushed, taken) = self.rate(|| fill(&mut peer, shuffle, frames))?;
-        let (fetched, served) =
-            self.rate(|| (0..BLOCKS).map(|partition| peer.fetch(&fetch(shuffle, partition..partition + 1))).sum())?;
+    /// Pushes the map tasks of all applications, fetches their partitions one by one, and has the shuffles deleted.
+    fn in_and_out(&self, shuffle: u32, shape: Shape) -> anyhow::Result<Rates> {
+        let connect = |token: &String| Peer::connect(&self.place, token);
+        let tokens = self.tokens.iter().take(shape.applications as usize);
+        let mut peers = tokens.map(connect).collect::<anyhow::Result<Vec<_>>>()?;
+        let (pushed, taken) = self.rate(&mut peers, |peer| fill(peer, shuffle, shape))?;
+        let fetches = || (0..shape.partitions).map(|partition| fetch(shuffle, partition, shape.maps));
+        let (fetched, served) = self.rate(&mut peers, |peer| peer.fetch_all(fetches(), AT_A_TIME))?;
         ensure!(fetched == pushed, "{pushed} bytes were pushed and {fetched} fetched");
-        peer.remove(shuffle)?;
-        Ok((taken, served))
+        peers.iter_mut().try_for_each(|peer| peer.remove(shuffle))?;
+        Ok(Rates { taken, served })
     }
 
     /// Seconds of fetches of 1 MB, sorted, while another connection pushes as fast as it can: so many bytes per second.
-    fn fetches(&self) -> anyhow::Result<(f64, Vec<f64>)> {
+    fn fetches(&self, mut shuffles: RangeFrom<u32>) -> anyhow::Result<(f64, Vec<f64>)> {
         let (mut reader, mut writer) = (self.connect()?, self.connect()?);
-        let (asked, others) = (3, 4);
-        // As many blocks in each partition as make up what is asked for.
-        fill(&mut reader, asked, (FETCHED / BLOCK as u64) as u32)?;
+        let asked = shuffles.next().unwrap_or(u32::MAX);
+        let size = FETCHED * u64::from(BLOCKS);
+        fill(&mut reader, asked, Shape { applications: 1, maps: 1, partitions: BLOCKS, size })?;
         let (stop, pushed) = (&AtomicBool::new(false), &AtomicU64::new(0));
         thread::scope(|scope| {
             let writing = scope.spawn(move || -> anyhow::Result<()> {
-                for shuffle in others.. {
-                    let mut body = Body::new(ATTEMPT, 0..BLOCKS, BLOCK);
+                for shuffle in shuffles {
+                    let mut body = Body::new(ATTEMPT, 0..BLOCKS, BLOCK - BLOCK_HEADER);
                     for _ in 0..FRAMES {
                         if stop.load(Ordering::Relaxed) {
                             return writer.remove(shuffle);
                         }
-                        writer.push(&push(shuffle, body.next(), None), &body)?;
+                        writer.push(&push(shuffle, BLOCKS, ATTEMPT, body.next(), None), &body)?;
                         pushed.fetch_add(body.len(), Ordering::Relaxed);
                     }
                     writer.remove(shuffle)?;
@@ -145,7 +225,7 @@ impl Measured {
                         break;
                     }
                     let asked_at = Instant::now();
-                    let found = reader.fetch(&fetch(asked, partition..partition + 1))?;
+                    let found = reader.fetch(fetch(asked, partition, 1))?;
                     seconds.push(asked_at.elapsed().as_secs_f64());
                     ensure!(found >= FETCHED, "{found} bytes of {FETCHED} were fetched");
                 }
@@ -154,7 +234,7 @@ impl Measured {
             let read = read();
             let rate = pushed.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
             stop.store(true, Ordering::Relaxed);
-            writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            writing.join().unwrap_or_else(|panic| resume_unwind(panic))?;
             read?;
             reader.remove(asked)?;
             seconds.sort_unstable_by(f64::total_cmp);
@@ -190,29 +270,40 @@ impl Measured {
     }
 }
 
-/// Pushes so many frames and the end of the attempt; how many bytes they had.
-fn fill(peer: &mut Peer, shuffle: u32, frames: u32) -> anyhow::Result<u64> {
-    let mut body = Body::new(ATTEMPT, 0..BLOCKS, BLOCK);
-    for _ in 0..frames {
-        let number = body.next();
-        let last = (number + 1 == frames).then(|| Last::Whole(body.sums()));
-        peer.push(&push(shuffle, number, last), &body)?;
+/// Pushes the frames of one application's map tasks, whole; how many bytes they had. A task goes on at the partition
+/// where the one before it has ended.
+fn fill(peer: &mut Peer, shuffle: u32, shape: Shape) -> anyhow::Result<u64> {
+    let (blocks, frame, mut first, mut bytes) = (shape.blocks(), shape.frame(), 0, 0);
+    let mut body = Body::new(ATTEMPT, 0..frame, BLOCK - BLOCK_HEADER);
+    for map_index in 0..shape.maps {
+        let attempt = Attempt { map_index, attempt: 1 };
+        body.restart(attempt);
+        let frames = (blocks / u64::from(frame)) as u32;
+        for _ in 0..frames {
+            body.move_to(first);
+            first = (first + frame) % shape.partitions;
+            let number = body.next();
+            let last = (number + 1 == frames).then(|| Last::Whole(body.sums()));
+            peer.push(&push(shuffle, shape.partitions, attempt, number, last), &body)?;
+        }
+        bytes += body.sums().bytes;
     }
     peer.settle()?;
-    Ok(body.sums().bytes)
+    Ok(bytes)
 }
 
 fn key(shuffle: u32) -> ShardKey {
     ShardKey { shuffle, shard: 0, epoch: 0 }
 }
 
-fn push(shuffle: u32, frame: u32, last: Option<Last>) -> Push {
-    let layout = Layout::new(BLOCKS, 1).expect("in bounds");
-    Push { key: key(shuffle), layout, attempt: ATTEMPT, frame, last, chain: vec![] }
+fn push(shuffle: u32, partitions: u32, attempt: Attempt, frame: u32, last: Option<Last>) -> Push {
+    let layout = Layout::new(partitions, 1).expect("in bounds");
+    Push { key: key(shuffle), layout, attempt, frame, last, chain: vec![] }
 }
 
-fn fetch(shuffle: u32, partitions: std::ops::Range<u32>) -> Fetch {
-    Fetch { key: key(shuffle), partitions, maps: 0..1, credit: u64::MAX, without: vec![], ends: false }
+fn fetch(shuffle: u32, partition: u32, maps: u32) -> Fetch {
+    let partitions = partition..partition + 1;
+    Fetch { key: key(shuffle), partitions, maps: 0..maps, credit: u64::MAX, without: vec![], ends: false }
 }
 
 #[cfg(test)]
@@ -220,10 +311,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_frame_has_blocks_for_partitions_that_follow_each_other() {
+        let shape = |maps, partitions, size| Shape { applications: 1, maps, partitions, size };
+        assert_eq!((shape(4, 64, 1 << 30).frame(), shape(4, 64, 1 << 30).blocks()), (16, 4096));
+        assert_eq!(shape(100, 200, 1 << 30).frame(), 10, "16 would go beyond the last partition");
+        let few = shape(1000, 10_000, 1000 * 3 * BLOCK as u64);
+        assert_eq!((few.frame(), few.blocks()), (2, 3), "no more than a task has");
+        assert_eq!((shape(7, 1, 0).frame(), shape(7, 1, 0).blocks()), (1, 1));
+    }
+
+    #[test]
     fn a_quantile_is_the_time_within_which_so_many_came() {
         let fetches = (1..=1000).map(f64::from).collect();
-        let alone =
-            Alone { taken: (0.0, 0.0), served: (0.0, 0.0), meanwhile: 0.0, fetches, connection: 0.0, shard: 0.0 };
+        let alone = Alone { rates: vec![], meanwhile: 0.0, fetches, connection: 0.0, shard: 0.0 };
         assert_eq!([500, 990, 999].map(|per_mille| alone.quantile(per_mille)), [500.0, 990.0, 999.0]);
         let few = Alone { fetches: vec![1.0, 2.0], ..alone };
         assert_eq!([500, 990].map(|per_mille| few.quantile(per_mille)), [1.0, 2.0]);

@@ -55,6 +55,11 @@ impl Work {
         u64::from(self.applications) * u64::from(self.maps)
     }
 
+    /// A map task's number among those of all applications.
+    fn number(&self, app: u64, map: u32) -> u64 {
+        app * u64::from(self.maps) + u64::from(map)
+    }
+
     /// Items that each map task writes.
     fn items(&self) -> u64 {
         self.size.div_ceil(self.all_maps() * ITEM as u64).max(1)
@@ -128,16 +133,18 @@ impl Load {
     pub fn round(&mut self, name: &str, progress: &mut Progress) -> anyhow::Result<(Phase, Phase)> {
         let (placements, work) = (self.place()?, &self.work);
         progress.step(&format!("{name}: writing"));
-        let (write, _) = self.phase(progress, work.all_maps(), |task, done| {
-            let (app, map) = (task / u64::from(work.maps), task % u64::from(work.maps));
-            self.write(&placements[app as usize], task, attempt(map as u32), done)
+        // Applications take turns, so that all of them are at work at the same time.
+        let turn =
+            |number: u64| (number % u64::from(work.applications), (number / u64::from(work.applications)) as u32);
+        let (write, _) = self.phase(progress, work.all_maps(), |number, done| {
+            let (app, map) = turn(number);
+            self.write(&placements[app as usize], app, map, done)
         })?;
         progress.step(&format!("{name}: reading"));
-        let partitions = u64::from(work.partitions);
-        let readers = u64::from(work.applications) * partitions;
-        let (read, tallies) = self.phase(progress, readers, |reader, done| {
-            let app = reader / partitions;
-            self.read(&placements[app as usize], app, (reader % partitions) as u32, done)
+        let readers = u64::from(work.applications) * u64::from(work.partitions);
+        let (read, tallies) = self.phase(progress, readers, |number, done| {
+            let (app, partition) = turn(number);
+            self.read(&placements[app as usize], app, partition, done)
         })?;
         let tally = tallies.into_iter().fold(Tally::default(), Tally::and);
         let expected = Payload::expected(work.all_maps(), work.items());
@@ -202,8 +209,10 @@ impl Load {
         Ok((Phase { bytes: done, seconds, client_cpu: own_after - own, worker_cpu }, results))
     }
 
-    fn write(&self, placement: &Arc<Placement>, task: u64, attempt: Attempt, done: &Sender<u64>) -> anyhow::Result<()> {
-        let mut writer = self.client.writer(Arc::clone(placement), attempt).map_err(text)?;
+    /// Writes what a map task has, whole.
+    fn write(&self, placement: &Arc<Placement>, app: u64, map: u32, done: &Sender<u64>) -> anyhow::Result<()> {
+        let mut writer = self.client.writer(Arc::clone(placement), attempt(map)).map_err(text)?;
+        let task = self.work.number(app, map);
         let (mut item, end) = (0, self.work.items());
         loop {
             let mut chunk = writer.chunk(self.work.batch()).map_err(text)?;
@@ -226,8 +235,7 @@ impl Load {
     /// Reads a partition, whole, as a reduce task does.
     fn read(&self, placement: &Arc<Placement>, app: u64, partition: u32, done: &Sender<u64>) -> anyhow::Result<Tally> {
         let (mut tally, maps) = (Tally::default(), 0..self.work.maps);
-        let first = app * u64::from(self.work.maps);
-        let written = maps.clone().filter(|map| self.payload.has(first + u64::from(*map), partition));
+        let written = maps.clone().filter(|map| self.payload.has(self.work.number(app, *map), partition));
         let expected = written.map(|map| Expected { partition, attempt: attempt(map) }).collect();
         let request = ReadRequest { partitions: partition..partition + 1, maps, expected };
         let mut reader = self.client.reader(Arc::clone(placement), request).map_err(text)?;

@@ -27,6 +27,7 @@ use overhand_client::Codec;
 use tempfile::TempDir;
 
 use self::{
+    alone::Shape,
     load::{Load, Work},
     progress::Progress,
     report::{Replicated, Report},
@@ -46,7 +47,7 @@ pub struct Options {
     /// Tasks at a time, of all applications together.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=256))]
     tasks: u32,
-    /// Map tasks of each shuffle. [default: as many as tasks at a time]
+    /// Map tasks of each shuffle. [default: as many as tasks at a time; 100 with --alone]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     maps: Option<u32>,
     /// Applications at a time, each with a shuffle.
@@ -55,16 +56,17 @@ pub struct Options {
     /// Items of 8 KiB in a block.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u64).range(1..=32))]
     block_items: u64,
-    /// Partitions of each shuffle.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    partitions: u32,
+    /// Partitions of each shuffle. [default: 64; 200 with --alone]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    partitions: Option<u32>,
     /// How many workers hold each byte: one measurement for each.
     #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = [1, 2, 3],
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_REPLICAS)))]
     replicas: Vec<u32>,
     /// Measures, instead of the client with replicas, one worker on one core: what it takes in and serves of frames that
-    /// were made before, how long fetches take meanwhile, what connections and shards take of its memory.
-    #[arg(long, conflicts_with_all = ["coordinator", "replicas", "tasks", "maps", "applications", "partitions", "codec"])]
+    /// were made before, by one application of 100 map tasks and 200 partitions and, in turn with it, by what --applications,
+    /// --maps and --partitions say; how long fetches take meanwhile, what connections and shards take of its memory.
+    #[arg(long, conflicts_with_all = ["coordinator", "replicas", "tasks", "block_items", "codec"])]
     alone: bool,
     /// How blocks are compressed; the items are random, so that nothing shrinks.
     #[arg(long, value_name = "CODEC", default_value = "none")]
@@ -120,7 +122,9 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     let (mut replicated, mut alone) = (vec![], None);
     if options.alone {
         let servers = Servers::start(&scratch.path().join("alone"), 1, &server_flags(options), true)?;
-        alone = Some(alone::measure(options.size.0, &servers, &mut progress)?);
+        let (applications, size) = (options.applications, options.size.0);
+        let (maps, partitions) = (options.maps.unwrap_or(100), options.partitions.unwrap_or(200));
+        alone = Some(alone::measure(Shape { applications, maps, partitions, size }, &servers, &mut progress)?);
         servers.stop()?;
     } else {
         for replicas in &options.replicas {
@@ -183,7 +187,7 @@ fn work(options: &Options, workers: Vec<u32>) -> Work {
         applications: options.applications,
         maps: options.maps.unwrap_or(options.tasks),
         tasks: options.tasks,
-        partitions: options.partitions,
+        partitions: options.partitions.unwrap_or(64),
         run: options.block_items,
         codec: options.codec.into(),
         workers,

@@ -2,7 +2,7 @@
 //! and thrown away. So it takes little beside the worker that is measured.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     io::{BufReader, IoSlice, Read, Write},
     net::TcpStream,
     ops::Range,
@@ -47,6 +47,17 @@ impl Body {
         let mut bytes = vec![0; headers.len() * (BLOCK_HEADER + payload)];
         StdRng::seed_from_u64(1).fill(bytes.as_mut_slice());
         Self { headers, bytes, sums: Fin::default() }
+    }
+
+    /// Begins with another attempt.
+    pub fn restart(&mut self, attempt: Attempt) {
+        self.headers.iter_mut().for_each(|header| header.attempt = attempt);
+        self.sums = Fin::default();
+    }
+
+    /// The next frames are for as many partitions from `first` on.
+    pub fn move_to(&mut self, first: u32) {
+        (first..).zip(&mut self.headers).for_each(|(partition, header)| header.partition = partition);
     }
 
     /// Makes the next frame of it; returns its number.
@@ -137,13 +148,28 @@ impl Peer {
     }
 
     /// Fetches blocks and throws them away; how many bytes there were. No frame may be unacknowledged.
-    pub fn fetch(&mut self, fetch: &Fetch) -> anyhow::Result<u64> {
-        self.streams += 1;
-        let request = message(Kind::Fetch, self.streams, &fetch.encode(self.welcome.version));
-        self.output.write_all(&request)?;
-        let (mut room, mut found) = (vec![0; ROOM], 0);
+    pub fn fetch(&mut self, fetch: Fetch) -> anyhow::Result<u64> {
+        self.fetch_all([fetch], 1)
+    }
+
+    /// The same with many fetches, of which up to `most` are under way at a time, as those of an executor's tasks.
+    pub fn fetch_all(&mut self, fetches: impl IntoIterator<Item = Fetch>, most: usize) -> anyhow::Result<u64> {
+        let (mut fetches, mut room, mut all) = (fetches.into_iter().fuse(), vec![0; ROOM], 0);
+        let mut found = HashMap::new();
         loop {
+            while found.len() < most
+                && let Some(fetch) = fetches.next()
+            {
+                self.streams += 1;
+                let request = message(Kind::Fetch, self.streams, &fetch.encode(self.welcome.version));
+                self.output.write_all(&request)?;
+                found.insert(self.streams, 0);
+            }
+            if found.is_empty() {
+                return Ok(all);
+            }
             let (header, head) = next(&mut self.input)?;
+            let so_far = found.get_mut(&header.stream).context("an answer to no fetch")?;
             match header.kind {
                 Kind::Data => {
                     let mut left = header.body_len as usize;
@@ -152,12 +178,13 @@ impl Peer {
                         self.input.read_exact(&mut room[..part])?;
                         left -= part;
                     }
-                    found += u64::from(header.body_len);
+                    *so_far += u64::from(header.body_len);
                 }
                 Kind::End => {
                     let End { bytes } = End::decode(&head).map_err(malformed)?;
-                    ensure!(bytes == found, "{bytes} bytes were sent and {found} came");
-                    return Ok(found);
+                    ensure!(bytes == *so_far, "{bytes} bytes were sent and {so_far} came");
+                    all += bytes;
+                    found.remove(&header.stream);
                 }
                 other => bail!("{other:?} is no answer to a fetch"),
             }

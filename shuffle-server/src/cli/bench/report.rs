@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     super::show::{size, table},
-    alone::Alone,
+    alone::{Alone, Rates, Shape},
     load::Work,
     machine::Figure,
     payload::ITEM,
@@ -97,7 +97,10 @@ impl Report {
     /// What is set against the machine, in bytes per second: of one worker on one core, or with the fewest replicas.
     fn rates(&self) -> Vec<(&'static str, f64)> {
         match (&self.alone, self.replicated.first()) {
-            (Some(alone), _) => vec![("taken in", alone.taken.0), ("served", alone.served.0)],
+            (Some(alone), _) => {
+                let few = alone.rates.first().map(|(_, rates)| rates);
+                few.map_or_else(Vec::new, |rates| vec![("taken in", rates.taken.0), ("served", rates.served.0)])
+            }
             (None, Some(one)) => vec![("written", one.write.rate() * GB), ("read", one.read.rate() * GB)],
             (None, None) => vec![],
         }
@@ -143,12 +146,20 @@ impl Report {
 }
 
 fn alone_text(alone: &Alone) -> String {
-    let mut rates = table(&["one worker on one core, blocks of 64 kB", "GB/s", "CPU s/GB"], 1..3);
-    let mut rate = |what: &str, (rate, cpu): (f64, f64)| {
-        rates.add_row([what.to_owned(), format!("{:.2}", rate / GB), format!("{:.2}", cpu * GB)]);
-    };
-    rate("takes in, checks and keeps", alone.taken);
-    rate("serves from memory", alone.served);
+    let header = ["one worker on one core, blocks of 64 kB", "takes in GB/s", "CPU s/GB", "serves GB/s", "CPU s/GB"];
+    let mut rates = table(&header, 1..header.len());
+    let cells = |figures: [f64; 4]| figures.map(|figure| format!("{figure:.2}"));
+    let figures = |Rates { taken, served }: Rates| [taken.0 / GB, taken.1 * GB, served.0 / GB, served.1 * GB];
+    for (shape, of_shape) in &alone.rates {
+        let Shape { applications, maps, partitions, .. } = shape;
+        let name = format!("{applications} application(s) x {maps} map tasks x {partitions} partitions");
+        rates.add_row([vec![name], cells(figures(*of_shape)).to_vec()].concat());
+    }
+    if let [(_, few), (_, many)] = alone.rates[..] {
+        let (few, many) = (figures(few), figures(many));
+        let ratios = std::array::from_fn(|at| many[at] / few[at]);
+        rates.add_row([vec!["ratio".to_owned()], cells(ratios).to_vec()].concat());
+    }
     let [p50, p99, p999] = [500, 990, 999].map(|per_mille| alone.quantile(per_mille) * 1e3);
     format!(
         "{rates}\n\n{} fetches of 1 MB from memory, while {:.2} GB/s came in: p50 {p50:.2} ms, p99 {p99:.2} ms ({:.1} x p50), \
@@ -163,9 +174,14 @@ fn alone_text(alone: &Alone) -> String {
 
 fn alone_json(alone: &Alone) -> Value {
     let rate = |(rate, cpu): (f64, f64)| json!({"gb_per_s": rate / GB, "cpu_s_per_gb": cpu * GB});
+    let of_shape = |(shape, rates): &(Shape, Rates)| {
+        let Shape { applications, maps, partitions, size } = shape;
+        let (taken, served) = (rate(rates.taken), rate(rates.served));
+        json!({"applications": applications, "maps": maps, "partitions": partitions, "size": size,
+               "taken": taken, "served": served})
+    };
     json!({
-        "taken": rate(alone.taken),
-        "served": rate(alone.served),
+        "rates": alone.rates.iter().map(of_shape).collect::<Vec<_>>(),
         "meanwhile_gb_per_s": alone.meanwhile / GB,
         "fetches": alone.fetches.len(),
         "fetch_p50_s": alone.quantile(500),
@@ -229,7 +245,10 @@ mod tests {
         assert!(report(vec![]).to_text().contains('–'), "workers of a given cluster are not known");
         let fetches = vec![0.001, 0.004];
         let (taken, served) = ((1.5e9, 0.5e-9), (2.5e9, 0.3e-9));
-        let alone = Alone { taken, served, meanwhile: 1.1e9, fetches, connection: 20480.0, shard: 1536.0 };
+        let few = Shape { applications: 1, maps: 100, partitions: 200, size: 1 << 30 };
+        let many = (Shape { applications: 20, ..few }, Rates { taken: (0.75e9, 0.5e-9), served });
+        let rates = vec![(few, Rates { taken, served }), many];
+        let alone = Alone { rates, meanwhile: 1.1e9, fetches, connection: 20480.0, shard: 1536.0 };
         let text = Report { alone: Some(alone), ..report(vec![]) }.to_text();
         for part in [
             "1.50",
@@ -239,6 +258,9 @@ mod tests {
             "1.10 GB/s",
             "20.0 KiB",
             "7.50",
+            "1 application(s) x 100 map tasks x 200 partitions",
+            "ratio",
+            "0.50",
             "taken in",
             "20 %",
             "33 %",

@@ -201,7 +201,16 @@ impl Connection {
     async fn take(&mut self, header: Header) -> Result<(), Broken> {
         match header.kind {
             Kind::Push => self.push(header).await,
-            Kind::Fetch => self.fetch(header).await,
+            Kind::Fetch => {
+                // Answers to fetches that came together go out together.
+                self.shared.output.gather();
+                self.fetch(header).await?;
+                if self.input.holds_fetch() {
+                    return Ok(());
+                }
+                let shared = self.shared.clone();
+                self.answer(async move { shared.output.flush().await }).await
+            }
             Kind::Credit => {
                 if let Some(credit) = self.head(&header, Credit::decode).await?
                     && let Some(stream) = self.shared.streams.lock().get(&header.stream)

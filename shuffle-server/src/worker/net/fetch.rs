@@ -101,7 +101,7 @@ async fn send(shared: &Shared, id: u64, stream: &Stream, mut cursor: Cursor) -> 
                     // The end goes with the last blocks: for a small fetch a write of its own would double the cost.
                     Piece::Memory(slices) if cursor.is_through() => {
                         let end = message(Kind::End, id, &End { bytes: sent + len }.encode());
-                        return turn.send_both(&header, &slices, &end).await;
+                        return turn.answer(&header, slices, &end).await;
                     }
                     Piece::Memory(slices) => turn.send(&header, &slices).await?,
                     Piece::File { file, range } => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use overhand_common::message::{HEADER_LEN, Header, MAX_HEAD};
+use overhand_common::message::{HEADER_LEN, Header, Kind, MAX_HEAD};
 use tokio::{io::AsyncReadExt, net::tcp::OwnedReadHalf, time::timeout};
 
 use super::Broken;
@@ -38,6 +38,13 @@ impl Input {
         let header = Header::decode(bytes)?;
         self.start += HEADER_LEN;
         Ok(Some(header))
+    }
+
+    /// Whether a fetch has come, whole, behind what was taken so far.
+    pub fn holds_fetch(&self) -> bool {
+        let here = &self.buffer[self.start..self.end];
+        let header = here.first_chunk().and_then(|bytes| Header::decode(bytes).ok());
+        header.is_some_and(|header| header.kind == Kind::Fetch && here.len() >= HEADER_LEN + header.head_len as usize)
     }
 
     /// The head of a message, not checked yet.

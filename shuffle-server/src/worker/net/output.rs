@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice},
     ops::Range,
     os::fd::AsFd,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -18,10 +18,16 @@ use tokio::{
 };
 
 use super::Broken;
+use crate::worker::store::Slice;
+
+/// Bytes of small answers that may wait for others.
+const MAX_KEPT: usize = 1 << 20;
 
 /// The sending side of a connection. Turns are taken in the order of asking, so streams share it evenly.
 pub struct Output {
     socket: Mutex<Socket>,
+    /// More requests are at hand: small answers wait until all have theirs, see [`Output::gather`].
+    gathers: AtomicBool,
     begun: Instant,
     /// When the last message was sent whole, in milliseconds since `begun`.
     spoke: AtomicU64,
@@ -38,13 +44,30 @@ struct Socket {
     stall: Duration,
     /// A message is half-way out; if it stays so, nothing may follow it.
     half_way: bool,
+    /// Answers that go out with the next message.
+    kept: Vec<Part>,
+}
+
+/// A part of an answer that is kept.
+enum Part {
+    Head(Vec<u8>),
+    Blocks(Slice),
+}
+
+impl AsRef<[u8]> for Part {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Part::Head(bytes) => bytes,
+            Part::Blocks(slice) => slice.as_ref(),
+        }
+    }
 }
 
 impl Output {
     /// Writes to this socket; a peer may take nothing for `stall`.
     pub fn new(half: OwnedWriteHalf, stall: Duration) -> Self {
-        let socket = Mutex::new(Socket { half, stall, half_way: false });
-        Self { socket, begun: Instant::now(), spoke: AtomicU64::new(0) }
+        let socket = Mutex::new(Socket { half, stall, half_way: false, kept: vec![] });
+        Self { socket, gathers: AtomicBool::new(false), begun: Instant::now(), spoke: AtomicU64::new(0) }
     }
 
     /// Waits for its turn.
@@ -57,13 +80,28 @@ impl Output {
         self.turn().await.send_head(message).await
     }
 
+    /// From now on small answers are kept, to go out together: a call to the kernel for each would be most of their
+    /// cost. Whoever says so calls [`Output::flush`] before it waits for anything.
+    pub fn gather(&self) {
+        self.gathers.store(true, Ordering::Release);
+    }
+
+    /// Sends what was kept, and keeps no more. From the call on: an answer either was kept before, and goes out here, or
+    /// finds that nobody gathers.
+    pub async fn flush(&self) -> Result<(), Broken> {
+        self.gathers.store(false, Ordering::Release);
+        let mut turn = self.turn().await;
+        if turn.socket.kept.is_empty() { Ok(()) } else { turn.send_head(&[]).await }
+    }
+
     /// When the last message was sent.
     pub fn spoke(&self) -> Instant {
         self.begun + Duration::from_millis(self.spoke.load(Ordering::Relaxed))
     }
 
-    /// Says that nothing more will come.
+    /// Sends what was kept, and says that nothing more will come.
     pub async fn shutdown(&self) {
+        let _told_or_gone = self.flush().await;
         let _gone_anyway = self.socket.lock().await.half.shutdown().await;
     }
 }
@@ -79,11 +117,27 @@ impl Turn<'_> {
         self.send_both(head, body, &[]).await
     }
 
-    /// The same, and with it a second message that has no body.
-    pub async fn send_both<B: AsRef<[u8]>>(&mut self, head: &[u8], body: &[B], after: &[u8]) -> Result<(), Broken> {
+    /// Sends an answer to a fetch and its end, or keeps them for the next flush if that is near.
+    pub async fn answer(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) -> Result<(), Broken> {
+        let kept = &mut self.socket.kept;
+        let len: usize = kept.iter().map(|part| part.as_ref().len()).sum::<usize>()
+            + body.iter().map(|slice| slice.as_ref().len()).sum::<usize>();
+        if !self.output.gathers.load(Ordering::Acquire) || len > MAX_KEPT {
+            return self.send_both(head, &body, end).await;
+        }
+        kept.push(Part::Head(head.to_vec()));
+        kept.extend(body.into_iter().map(Part::Blocks));
+        kept.push(Part::Head(end.to_vec()));
+        Ok(())
+    }
+
+    /// Sends a message as [`Turn::send`] does, what was kept before it, and after it a second message that has no body.
+    async fn send_both<B: AsRef<[u8]>>(&mut self, head: &[u8], body: &[B], after: &[u8]) -> Result<(), Broken> {
         let socket = &mut *self.socket;
         socket.begin()?;
-        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(2 + body.len());
+        let kept = std::mem::take(&mut socket.kept);
+        let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(kept.len() + 2 + body.len());
+        slices.extend(kept.iter().map(|part| IoSlice::new(part.as_ref())));
         slices.push(IoSlice::new(head));
         slices.extend(body.iter().map(|part| IoSlice::new(part.as_ref())));
         slices.push(IoSlice::new(after));
@@ -104,6 +158,9 @@ impl Turn<'_> {
     /// Sends a message whose body is a range of a file, without bringing it into this process. The range should be in
     /// the page cache, see [`super::pages`]: a disk read here would hold up other connections.
     pub async fn send_file(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Result<(), Broken> {
+        if !self.socket.kept.is_empty() {
+            self.send_head(&[]).await?;
+        }
         let socket = &mut *self.socket;
         socket.begin()?;
         let mut rest = head;

@@ -115,13 +115,16 @@ impl Cursor {
     /// Whether everything was given, and nothing of it was lost, as far as memory tells: of a segment that is left, or of
     /// blocks that must be sorted first, it is not known yet.
     pub fn is_through(&self) -> bool {
-        let left = |table: &Arc<Table>| match table.state() {
+        let left = |(at, table): (usize, &Arc<Table>)| match table.state() {
             TableState::Memory(sealed) if sealed.is_slow() => true,
-            TableState::Memory(sealed) => sealed.read(&self.scope, self.after, 1).is_some(),
+            TableState::Memory(sealed) => {
+                let after = self.after.filter(|_| at == 0);
+                sealed.read(&self.scope, after, 1).is_some()
+            }
             TableState::Empty => false,
             TableState::Segment(_) | TableState::Lost(_) | TableState::Removed => true,
         };
-        self.lost.is_none() && self.tables.len() < 2 && !self.tables.iter().any(left)
+        self.lost.is_none() && !self.tables.iter().enumerate().any(left)
     }
 
     /// Reports that the file of the piece that [`Cursor::next`] returned last can't be read: it is taken for lost.
