@@ -14,8 +14,9 @@ KRYO = PLAIN | {
     "spark.serializer": "org.apache.spark.serializer.KryoSerializer",
     "spark.kryo.classesToRegister": "io.overhand.benches.RddJobs$Item",
 }
-# Adaptive execution included, with all that it changes while a query runs.
-DEFAULTS = {}
+# Adaptive execution included, with all that it changes while a query runs. Executors have their whole heap from the
+# start: what a query of a second pays for the first touch of a heap that grows is another one's luck.
+DEFAULTS = {"spark.executor.extraJavaOptions": "-Xms2g -XX:+AlwaysPreTouch"}
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -74,7 +74,7 @@ def pages(runs, name, other):
         names = {case.name for case in curve.points}
         rows = sorted((Row(curve, point, sides) for point, sides in found.items() if point in names),
                       key=lambda row: row.size)
-        failed = [f"Left out from {run['case']} on: {run['failed']}.\n" for run in runs
+        failed = [f"Left out from {run['case']} on: {run['failed']}.{others(run)}\n" for run in runs
                   if run["case"] in names and "failed" in run]
         if rows:
             pictures[f"{curve.name}.svg"] = picture(curve, rows, other)
@@ -83,6 +83,12 @@ def pages(runs, name, other):
         out += failed
     heading = report.heading(measured, "two executors of one core if nothing else is said, shuffle server") if found else ""
     return {"md": heading + "\n".join(out), **pictures}
+
+
+def others(run):
+    """What a failed run's other sides took, as text."""
+    return "".join(f" Through {name} it took {result['cpu_s']:.1f} CPU s / {result['wall_s']:.1f} s in one run, and "
+                   f"{result['peak_mb']} MB." for name, result in run.get("others", {}).items())
 
 
 class Row(report.Row):

@@ -127,7 +127,7 @@ def measure(group, given, line, scratch, pair, record):
                 session.measure(case, ready, warm_ups, given.runs, given.scale, add, limit=given.limit)
             except session.Failed as failure:
                 print(f"{case.name}: {failure}", flush=True)
-                record(dict(case=case.name, failed=failure.what))
+                record(dict(case=case.name, failed=failure.what, others=failure.results))
                 return False
     return True
 

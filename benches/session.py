@@ -22,17 +22,18 @@ MESSAGES = {
 # What applications that run at the same time all measure of one and the same thing.
 SHARED = {"wall_s", "cpu_server_s", "peak_server_mb"}
 # Seconds after which a run has failed.
-PATIENCE = 600
+PATIENCE = 2400
 # How many times the turns that were asked for a short job may have.
 MORE_TURNS = 5
 
 
 class Failed(SystemExit):
-    """A job failed, or its application ended: `what` happened, and the log that says more."""
+    """A job failed, or its application ended: `what` happened, and the log that says more. `results` are those of the
+    sides that had their turn before, by name."""
 
     def __init__(self, what, log):
         super().__init__(f"{what}, see {log}")
-        self.what = what
+        self.what, self.results = what, {}
 
 
 class Application:
@@ -152,8 +153,12 @@ def measure(case, sides, warm_ups, runs, scale, record, least=0, limit=math.inf)
     checks, begun = set(), time.monotonic()
     for number, turn in enumerate(turns(warm_ups, runs, least)):
         results = {}
-        for side in reversed(sides) if number % 2 else sides:
-            result = results[side.name] = side.run(case, rows, argument)
+        for side in sides if number % 2 else reversed(sides):
+            try:
+                result = results[side.name] = side.run(case, rows, argument)
+            except Failed as failure:
+                failure.results = results
+                raise
             checks.add((result["rows"], result["check"]))
             label = f"run {turn}" if turn > 0 else "warm-up"
             print(f"{case.name:18} {side.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
