@@ -202,8 +202,6 @@ impl Connection {
         match header.kind {
             Kind::Push => self.push(header).await,
             Kind::Fetch => {
-                // Answers to fetches that came together go out together.
-                self.shared.output.gather();
                 self.fetch(header).await?;
                 if self.input.holds_fetch() {
                     return Ok(());
@@ -260,6 +258,8 @@ impl Connection {
     async fn fetch(&mut self, header: Header) -> Result<(), Broken> {
         let version = self.shared.version;
         let Some(fetch) = self.head(&header, |head| Fetch::decode(head, version)).await? else { return Ok(()) };
+        // It is here whole; answers to fetches that came together go out together.
+        self.shared.output.gather();
         let id = header.stream;
         let shared = self.shared.clone();
         let limit = shared.plane.limits.streams;
