@@ -3,14 +3,13 @@
 
 use std::{
     ops::RangeFrom,
-    panic::resume_unwind,
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
-use overhand_client::{Application, ApplicationConfig, Place};
+use overhand_client::{Application, Place};
 use overhand_common::{
     block::HEADER_LEN as BLOCK_HEADER,
     ids::{Attempt, Layout, ShardKey},
@@ -18,10 +17,12 @@ use overhand_common::{
 };
 
 use super::{
-    cpu,
+    cpu, joined,
     peer::{Body, Peer},
     progress::Progress,
+    register,
     servers::Servers,
+    text,
 };
 
 /// Bytes of a block with its header, and the most blocks of a frame: one for each partition.
@@ -125,17 +126,11 @@ struct Measured {
 /// Measures a worker of its own, with one application of 100 map tasks and 200 partitions, and with `shape` if that is
 /// another one.
 pub fn measure(shape: Shape, servers: &Servers, progress: &mut Progress) -> anyhow::Result<Alone> {
-    let text = |error| anyhow::anyhow!("{error}");
     let few = Shape { applications: 1, maps: 100, partitions: 200, ..shape };
     let shapes = if shape == few { vec![few] } else { vec![few, shape] };
-    let register = |number| {
-        let app = format!("bench-{}-alone-{number}", std::process::id());
-        let app = app.parse().map_err(|error| anyhow::anyhow!("{error}"))?;
-        let coordinators = vec![servers.coordinator().to_owned()];
-        let config = ApplicationConfig { replicas: Some(1), ..ApplicationConfig::new(coordinators, app) };
-        Application::register(config).map_err(text)
-    };
-    let applications = (0..shape.applications).map(register).collect::<anyhow::Result<Vec<_>>>()?;
+    let coordinators = [servers.coordinator().to_owned()];
+    let names = (0..shape.applications).map(|number| format!("alone-{number}"));
+    let applications = names.map(|name| register(&coordinators, "", 1, &name)).collect::<anyhow::Result<Vec<_>>>()?;
     let placement = applications[0].placement(0, 1).map_err(text)?;
     let place = placement.shards[0][0].chain[0].clone();
     let process = *servers.workers().first().context("there is a worker")?;
@@ -176,8 +171,7 @@ impl Measured {
         let (begun, before, run) = (Instant::now(), cpu::seconds(self.process)?, &run);
         let bytes: anyhow::Result<Vec<u64>> = thread::scope(|scope| {
             let running: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || run(peer))).collect();
-            let join = |one: thread::ScopedJoinHandle<'_, _>| one.join().unwrap_or_else(|panic| resume_unwind(panic));
-            running.into_iter().map(join).collect()
+            running.into_iter().map(joined).collect()
         });
         let (bytes, seconds) = (bytes?.iter().sum::<u64>(), begun.elapsed().as_secs_f64());
         Ok((bytes, (bytes as f64 / seconds, (cpu::seconds(self.process)? - before) / bytes as f64)))
@@ -234,7 +228,7 @@ impl Measured {
             let read = read();
             let rate = pushed.load(Ordering::Relaxed) as f64 / begun.elapsed().as_secs_f64();
             stop.store(true, Ordering::Relaxed);
-            writing.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            joined(writing)?;
             read?;
             reader.remove(asked)?;
             seconds.sort_unstable_by(f64::total_cmp);
@@ -250,7 +244,7 @@ impl Measured {
         let connected = cpu::resident(self.process)?;
         drop(peers);
         let mut peer = self.connect()?;
-        let layout = Layout::new(SHARDS, SHARDS).map_err(|error| anyhow::anyhow!("{error}"))?;
+        let layout = Layout::new(SHARDS, SHARDS).map_err(text)?;
         let before_shards = cpu::resident(self.process)?;
         let mut blocks = 0;
         for shard in 0..SHARDS {

@@ -12,15 +12,17 @@ use std::{
 
 use anyhow::{Context, ensure};
 use overhand_client::{
-    AppId, Application, ApplicationConfig, Attempt, Client, ClientConfig, Codec, Driver, Error, ErrorKind, Expected,
-    Placement, ReadRequest, Trouble,
+    AppId, Application, Attempt, Client, ClientConfig, Codec, Driver, Error, ErrorKind, Expected, Placement,
+    ReadRequest, Trouble,
 };
 
 use super::{
-    cpu,
+    cpu, joined,
     payload::{ITEM, Payload, RECORD, Tally},
     progress::Progress,
+    register,
     report::Phase,
+    text,
 };
 
 /// The most records that a task collects before it hands them over, in bytes.
@@ -106,16 +108,9 @@ pub struct Load {
 impl Load {
     /// Registers with the coordinators, for so many replicas.
     pub fn start(coordinators: Vec<String>, secret: &str, replicas: u32, work: Work) -> anyhow::Result<Self> {
-        let register = |number| {
-            let app = format!("bench-{}-{replicas}-{number}", std::process::id()).parse().map_err(text)?;
-            let config = ApplicationConfig {
-                replicas: Some(replicas),
-                registration_secret: secret.to_owned(),
-                ..ApplicationConfig::new(coordinators.clone(), app)
-            };
-            Application::register(config).map_err(text)
-        };
-        let drivers = (0..work.applications).map(register).collect::<anyhow::Result<_>>()?;
+        let names = (0..work.applications).map(|number| format!("{replicas}-{number}"));
+        let drivers =
+            names.map(|name| register(&coordinators, secret, replicas, &name)).collect::<anyhow::Result<_>>()?;
         let drivers = Arc::new(Drivers(drivers));
         let block = work.run as usize * ITEM;
         let config =
@@ -197,10 +192,7 @@ impl Load {
                     shown = Instant::now();
                 }
             }
-            running
-                .into_iter()
-                .map(|task| task.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-                .collect()
+            running.into_iter().map(joined).collect()
         });
         let seconds = begun.elapsed().as_secs_f64();
         let results = results?.into_iter().flatten().collect();
@@ -250,10 +242,6 @@ impl Load {
 
 fn attempt(map: u32) -> Attempt {
     Attempt { map_index: map, attempt: u64::from(map) }
-}
-
-fn text(error: impl std::fmt::Display) -> anyhow::Error {
-    anyhow::anyhow!("{error}")
 }
 
 #[cfg(test)]

@@ -19,11 +19,11 @@ mod progress;
 mod report;
 mod servers;
 
-use std::path::PathBuf;
+use std::{fmt::Display, panic::resume_unwind, path::PathBuf, thread::ScopedJoinHandle};
 
 use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
-use overhand_client::Codec;
+use overhand_client::{Application, ApplicationConfig, Codec};
 use tempfile::TempDir;
 
 use self::{
@@ -203,4 +203,24 @@ fn server_flags(options: &Options) -> Vec<String> {
         flags.extend(["--durability".to_owned(), durability.clone()]);
     }
     flags
+}
+
+/// Registers an application for so many replicas; `name` tells it from the others of this process.
+fn register(coordinators: &[String], secret: &str, replicas: u32, name: &str) -> anyhow::Result<Application> {
+    let app = format!("bench-{}-{name}", std::process::id()).parse().map_err(text)?;
+    Application::register(ApplicationConfig {
+        replicas: Some(replicas),
+        registration_secret: secret.to_owned(),
+        ..ApplicationConfig::new(coordinators.to_vec(), app)
+    })
+    .map_err(text)
+}
+
+/// What a thread of a measurement gives; its panic goes on here.
+fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+fn text(error: impl Display) -> anyhow::Error {
+    anyhow::anyhow!("{error}")
 }

@@ -46,6 +46,8 @@ struct Socket {
     half_way: bool,
     /// Answers that go out with the next message.
     kept: Vec<Part>,
+    /// Their bytes.
+    kept_bytes: usize,
 }
 
 /// A part of an answer that is kept.
@@ -66,7 +68,7 @@ impl AsRef<[u8]> for Part {
 impl Output {
     /// Writes to this socket; a peer may take nothing for `stall`.
     pub fn new(half: OwnedWriteHalf, stall: Duration) -> Self {
-        let socket = Mutex::new(Socket { half, stall, half_way: false, kept: vec![] });
+        let socket = Mutex::new(Socket { half, stall, half_way: false, kept: vec![], kept_bytes: 0 });
         Self { socket, gathers: AtomicBool::new(false), begun: Instant::now(), spoke: AtomicU64::new(0) }
     }
 
@@ -119,15 +121,15 @@ impl Turn<'_> {
 
     /// Sends an answer to a fetch and its end, or keeps them for the next flush if that is near.
     pub async fn answer(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) -> Result<(), Broken> {
-        let kept = &mut self.socket.kept;
-        let len: usize = kept.iter().map(|part| part.as_ref().len()).sum::<usize>()
-            + body.iter().map(|slice| slice.as_ref().len()).sum::<usize>();
-        if !self.output.gathers.load(Ordering::Acquire) || len > MAX_KEPT {
+        let socket = &mut *self.socket;
+        let bytes = socket.kept_bytes + body.iter().map(|slice| slice.as_ref().len()).sum::<usize>();
+        if !self.output.gathers.load(Ordering::Acquire) || bytes > MAX_KEPT {
             return self.send_both(head, &body, end).await;
         }
-        kept.push(Part::Head(head.to_vec()));
-        kept.extend(body.into_iter().map(Part::Blocks));
-        kept.push(Part::Head(end.to_vec()));
+        socket.kept_bytes = bytes + head.len() + end.len();
+        socket.kept.push(Part::Head(head.to_vec()));
+        socket.kept.extend(body.into_iter().map(Part::Blocks));
+        socket.kept.push(Part::Head(end.to_vec()));
         Ok(())
     }
 
@@ -136,6 +138,7 @@ impl Turn<'_> {
         let socket = &mut *self.socket;
         socket.begin()?;
         let kept = std::mem::take(&mut socket.kept);
+        socket.kept_bytes = 0;
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(kept.len() + 2 + body.len());
         slices.extend(kept.iter().map(|part| IoSlice::new(part.as_ref())));
         slices.push(IoSlice::new(head));
