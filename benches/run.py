@@ -52,9 +52,10 @@ def arguments():
     parser.add_argument("--pairs", type=int, default=1,
                         help="pairs of applications, each of which does all the runs: what a JVM's compiler makes of a "
                              "short job differs from one JVM to the next, and stays as it is")
-    parser.add_argument("--warm-ups", type=int, default=1, help="runs before these, which are not counted")
-    parser.add_argument("--least", type=float, default=20, metavar="SECONDS",
-                        help="more runs of a job that takes less in all, and half as long to warm up "
+    parser.add_argument("--warm-ups", type=int, default=1,
+                        help="runs before these, which are not counted; a job may want more by itself")
+    parser.add_argument("--least", type=float, default=40, metavar="SECONDS",
+                        help="more runs of a job that takes less in all, and more before them that are not counted "
                              "(%(default)g, times the scale)")
     parser.add_argument("--scale", type=float, default=1.0, help="a fraction of the rows, for a quick look")
     parser.add_argument("--against", choices=["overhand", "sort"], default="overhand",
@@ -120,7 +121,8 @@ def measure(group, given, line, scratch, pair, record):
             stack.callback(ready[-1].stop)
         for case in group:
             if not given.curves:
-                session.measure(case, ready, given.warm_ups, given.runs, given.scale, add, least=given.least * given.scale)
+                session.measure(case, ready, max(given.warm_ups, case.warm_ups), given.runs, given.scale, add,
+                                least=given.least * given.scale)
                 continue
             warm_ups = given.warm_ups * (curves.COLD if case is group[0] else 1)
             try:

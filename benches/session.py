@@ -23,7 +23,7 @@ MESSAGES = {
 SHARED = {"wall_s", "cpu_server_s", "peak_server_mb"}
 # Seconds after which a run has failed.
 PATIENCE = 2400
-# How many times the turns that were asked for a short job may have.
+# How many times the runs that were asked for a short job may have.
 MORE_TURNS = 5
 
 
@@ -134,11 +134,12 @@ def together(results):
 
 
 def turns(warm_ups, runs, least):
-    """The numbers of the turns, from 1 on, 0 for one to warm up. Of short jobs there are up to MORE_TURNS times as many
-    as asked for: runs for `least` seconds, before them warm-ups for half as long. In less time noise hides the cost."""
-    for wanted, seconds, counted in [(warm_ups, least / 2, False), (runs, least, True)]:
+    """The numbers of the turns, from 1 on, 0 for one to warm up. Of short jobs there are more than asked for: warm-ups
+    for `least` seconds, then runs for as long, up to MORE_TURNS times as many. In less time noise hides the cost, and
+    a query of a second is not compiled to its end before some thirty runs."""
+    for wanted, most, counted in [(warm_ups, math.inf, False), (runs, MORE_TURNS * runs, True)]:
         begun, number = time.monotonic(), 0
-        while number < wanted or number < MORE_TURNS * wanted and time.monotonic() - begun < seconds:
+        while number < wanted or number < most and time.monotonic() - begun < least:
             number += 1
             yield number if counted else 0
 
