@@ -17,6 +17,8 @@ use rustix::mm::{Advice, MapFlags, MprotectFlags, ProtFlags};
 use super::{Budget, Permit, PooledBuf, buf::Memory, classes};
 
 const HUGE_PAGE: usize = 2 << 20;
+/// The most that is given back to the system at a time.
+const EVICTED: u64 = 16 << 20;
 /// Address space becomes writable in steps of this, so that what is only reserved is never counted against a limit.
 const STEP: usize = 32 << 20;
 
@@ -155,15 +157,17 @@ impl State {
     }
 
     /// Gives kept slots back to the system until live and kept bytes are within `capacity`: those of the class with
-    /// the most, from the highest address down. Live bytes alone are within it, because each is paid for.
+    /// the most, from the highest address down. Live bytes alone are within it, because each is paid for. Several go at
+    /// a time, so that most of their huge pages go whole: of what is left of one, each small page would later cost as
+    /// much to touch again as a huge one.
     fn evict(&mut self, capacity: u64) {
+        let at_a_time = EVICTED.min(capacity / 64) as usize;
         while self.live + self.kept > capacity {
             let most = self.arenas.iter_mut().flatten().max_by_key(|arena| arena.kept.len() * arena.slot);
-            let Some(arena) = most else { return };
-            let Some(slot) = arena.kept.pop_last() else { return };
-            arena.release(slot);
-            arena.empty.insert(slot);
-            self.kept -= arena.slot as u64;
+            match most.map_or(0, |arena| arena.release(at_a_time)) {
+                0 => return,
+                released => self.kept -= released as u64,
+            }
         }
     }
 }
@@ -212,13 +216,23 @@ impl Arena {
         Ok(slot as u32)
     }
 
-    fn release(&mut self, slot: u32) {
-        // SAFETY: the slot lies within the arena and no buffer has it; its contents are not needed.
+    /// Gives back the last of the kept slots, and those right before it up to so many bytes; how many bytes they were.
+    fn release(&mut self, at_most: usize) -> usize {
+        let Some(last) = self.kept.pop_last() else { return 0 };
+        let (mut first, mut len) = (last, self.slot);
+        while len + self.slot <= at_most && self.kept.last().is_some_and(|slot| slot + 1 == first) {
+            self.kept.pop_last();
+            first -= 1;
+            len += self.slot;
+        }
+        // SAFETY: the slots lie within the arena and no buffer has them; their contents are not needed.
         let done = unsafe {
-            let at = self.base.add(slot as usize * self.slot);
-            rustix::mm::madvise(at.as_ptr().cast(), self.slot, Advice::LinuxDontNeed)
+            let at = self.base.add(first as usize * self.slot);
+            rustix::mm::madvise(at.as_ptr().cast(), len, Advice::LinuxDontNeed)
         };
         done.expect("whole pages of a private mapping can be given back");
+        self.empty.extend(first..=last);
+        len
     }
 }
 

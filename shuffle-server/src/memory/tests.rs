@@ -54,6 +54,20 @@ fn memory_of_one_class_is_given_back_when_another_needs_it() {
 }
 
 #[test]
+fn several_slots_are_given_back_at_a_time_if_they_follow_each_other() {
+    let pool = Pool::new(Budget::new(8 << 20));
+    let mut small: Vec<_> = (0..512).map(|_| take(&pool, 16 << 10, 0).expect("fits")).collect();
+    // All but the fifth from the end are kept.
+    let held = small.remove(507);
+    drop(small);
+    drop(take(&pool, 20 << 10, 0).expect("fits"));
+    assert_eq!(pool.mapped(), (8 << 20) - (64 << 10) + (20 << 10), "the four behind the one that is held");
+    drop(held);
+    drop(take(&pool, 80 << 10, 0).expect("fits"));
+    assert_eq!(pool.mapped(), (8 << 20) - (44 << 10) - (128 << 10) + (80 << 10), "and eight of the others");
+}
+
+#[test]
 fn a_freed_buffer_is_the_next_one_of_its_size() {
     let pool = Pool::new(Budget::new(64 << 20));
     let first = take(&pool, 1 << 20, 0).expect("fits").as_ptr();

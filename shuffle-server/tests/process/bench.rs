@@ -43,9 +43,11 @@ fn one_worker_alone_tells_of_both_ways_of_fetches_and_of_memory() {
     assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
     let report: Value = serde_json::from_slice(&out.stdout).expect("JSON");
     let alone = &report["alone"];
-    let rates = alone["rates"].as_array().expect("of two shapes");
+    let rates = alone["rates"].as_array().expect("of three shapes");
     let applications: Vec<_> = rates.iter().map(|rates| rates["applications"].as_u64()).collect();
-    assert_eq!(applications, [Some(1), Some(3)], "{report}");
+    assert_eq!(applications, [Some(1), Some(1), Some(3)], "{report}");
+    let connections: Vec<_> = rates.iter().map(|rates| rates["connections"].as_u64()).collect();
+    assert_eq!(connections, [Some(1), Some(3), Some(3)], "{report}");
     for rates in rates {
         assert!(["taken", "served"].iter().all(|way| positive(&rates[way]["gb_per_s"])), "{report}");
     }

@@ -2,7 +2,7 @@
 //! connections and shards cost it in memory. The client's part is a [`Peer`], on other cores if there are any.
 
 use std::{
-    ops::RangeFrom,
+    ops::{Range, RangeFrom},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -35,7 +35,7 @@ const FETCHED: u64 = 1 << 20;
 /// Frames of a shuffle; then it is removed, which frees their memory.
 const FRAMES: u32 = 512;
 /// Turns of what is written and read at once, of which the medians count.
-const TURNS: u32 = 3;
+const TURNS: u32 = 5;
 /// How long fetches are measured.
 const LONG: Duration = Duration::from_secs(10);
 /// How many are opened to see what one takes.
@@ -46,7 +46,8 @@ const ATTEMPT: Attempt = Attempt { map_index: 0, attempt: 1 };
 /// What was measured.
 #[derive(Debug, Clone)]
 pub struct Alone {
-    /// Taking in and serving: of few partitions, and in turn with that of what else was asked for.
+    /// Taking in and serving: of few partitions, by one connection and by as many as what was asked for has, and in turn
+    /// with them of that, if it is something else.
     pub rates: Vec<(Shape, Rates)>,
     /// Bytes per second that came in while fetches were measured.
     pub meanwhile: f64,
@@ -93,9 +94,11 @@ impl Rates {
 /// What is written and read at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// Applications, each with a shuffle and a connection.
+    /// Applications, each with a shuffle.
     pub applications: u32,
-    /// Map tasks of each shuffle, one after another.
+    /// Connections of each application, among which its map tasks and its partitions are shared.
+    pub connections: u32,
+    /// Map tasks of each shuffle, one after another by each connection.
     pub maps: u32,
     /// Partitions of each shuffle.
     pub partitions: u32,
@@ -104,16 +107,34 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// Blocks that each map task writes.
+    /// Connections of all applications together.
+    pub fn all_connections(&self) -> u32 {
+        self.applications * self.connections
+    }
+
+    /// Blocks that each map task has.
     fn blocks(&self) -> u64 {
         (self.size / (u64::from(self.applications) * u64::from(self.maps) * BLOCK as u64)).max(1)
     }
 
-    /// Blocks of a frame: a partition has one of them, and the partitions of a frame follow each other.
-    fn frame(&self) -> u32 {
-        let most = self.blocks().min(BLOCKS.into()) as u32;
-        (1..=most).rev().find(|blocks| self.partitions.is_multiple_of(*blocks)).unwrap_or(1)
+    /// Frames of so many blocks that each map task writes.
+    fn frames(&self, blocks: u32) -> u32 {
+        (self.blocks() / u64::from(blocks)) as u32
     }
+
+    /// What of so many the connection of that number has.
+    fn share(&self, of: u32, number: u32) -> Range<u32> {
+        let until = |number| (u64::from(of) * u64::from(number) / u64::from(self.connections)) as u32;
+        until(number)..until(number + 1)
+    }
+}
+
+/// Blocks of a frame: a partition has one of them, and the partitions of a frame follow each other. The same for all
+/// shapes, whose frames then take the same memory of a worker, and not that which the ones before have left behind.
+fn frame(shapes: &[Shape]) -> u32 {
+    let most = shapes.iter().map(Shape::blocks).min().unwrap_or(1).min(BLOCKS.into()) as u32;
+    let fits = |blocks: &u32| shapes.iter().all(|shape| shape.partitions.is_multiple_of(*blocks));
+    (1..=most).rev().find(fits).unwrap_or(1)
 }
 
 /// A worker and how to reach it.
@@ -124,10 +145,12 @@ struct Measured {
 }
 
 /// Measures a worker of its own, with one application of 100 map tasks and 200 partitions, and with `shape` if that is
-/// another one.
+/// another one: then the one application has as many connections as that too.
 pub fn measure(shape: Shape, servers: &Servers, progress: &mut Progress) -> anyhow::Result<Alone> {
-    let few = Shape { applications: 1, maps: 100, partitions: 200, ..shape };
-    let shapes = if shape == few { vec![few] } else { vec![few, shape] };
+    let few = Shape { applications: 1, connections: 1, maps: 100, partitions: 200, ..shape };
+    let mut shapes = vec![few, Shape { connections: shape.all_connections(), ..few }, shape];
+    shapes.dedup();
+    let blocks = frame(&shapes);
     let coordinators = [servers.coordinator().to_owned()];
     let names = (0..shape.applications).map(|number| format!("alone-{number}"));
     let applications = names.map(|name| register(&coordinators, "", 1, &name)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -140,7 +163,7 @@ pub fn measure(shape: Shape, servers: &Servers, progress: &mut Progress) -> anyh
     let (connection, shard) = worker.memory()?;
     progress.step("one worker on one core: warm-up");
     let mut shuffles = 1..;
-    let mut in_and_out = |shape: &Shape| worker.in_and_out(shuffles.next().unwrap_or(u32::MAX), *shape);
+    let mut in_and_out = |shape: &Shape| worker.in_and_out(shuffles.next().unwrap_or(u32::MAX), *shape, blocks);
     shapes.iter().try_for_each(|shape| in_and_out(shape).map(drop))?;
     let mut turns = vec![vec![]; shapes.len()];
     for turn in 1..=TURNS {
@@ -161,32 +184,38 @@ impl Measured {
         Peer::connect(&self.place, &self.tokens[0])
     }
 
-    /// What all applications do at the same time, each on a connection: the bytes, how many per second, and CPU seconds
-    /// of the worker per byte.
+    /// What all connections do at the same time, each with its number in its application: the bytes, how many per second,
+    /// and CPU seconds of the worker per byte.
     fn rate(
         &self,
-        peers: &mut [Peer],
-        run: impl Fn(&mut Peer) -> anyhow::Result<u64> + Sync,
+        peers: &mut [(u32, Peer)],
+        run: impl Fn(u32, &mut Peer) -> anyhow::Result<u64> + Sync,
     ) -> anyhow::Result<(u64, (f64, f64))> {
         let (begun, before, run) = (Instant::now(), cpu::seconds(self.process)?, &run);
         let bytes: anyhow::Result<Vec<u64>> = thread::scope(|scope| {
-            let running: Vec<_> = peers.iter_mut().map(|peer| scope.spawn(move || run(peer))).collect();
+            let running: Vec<_> =
+                peers.iter_mut().map(|(number, peer)| scope.spawn(move || run(*number, peer))).collect();
             running.into_iter().map(joined).collect()
         });
         let (bytes, seconds) = (bytes?.iter().sum::<u64>(), begun.elapsed().as_secs_f64());
         Ok((bytes, (bytes as f64 / seconds, (cpu::seconds(self.process)? - before) / bytes as f64)))
     }
 
-    /// Pushes the map tasks of all applications, fetches their partitions one by one, and has the shuffles deleted.
-    fn in_and_out(&self, shuffle: u32, shape: Shape) -> anyhow::Result<Rates> {
-        let connect = |token: &String| Peer::connect(&self.place, token);
+    /// Pushes the map tasks of all applications in frames of so many blocks, fetches their partitions one by one, and has
+    /// the shuffles deleted.
+    fn in_and_out(&self, shuffle: u32, shape: Shape, blocks: u32) -> anyhow::Result<Rates> {
         let tokens = self.tokens.iter().take(shape.applications as usize);
-        let mut peers = tokens.map(connect).collect::<anyhow::Result<Vec<_>>>()?;
-        let (pushed, taken) = self.rate(&mut peers, |peer| fill(peer, shuffle, shape))?;
-        let fetches = || (0..shape.partitions).map(|partition| fetch(shuffle, partition, shape.maps));
-        let (fetched, served) = self.rate(&mut peers, |peer| peer.fetch_all(fetches(), AT_A_TIME))?;
+        let connections = tokens.flat_map(|token| (0..shape.connections).map(move |number| (number, token)));
+        let connect = |(number, token): (u32, &String)| Ok((number, Peer::connect(&self.place, token)?));
+        let mut peers = connections.map(connect).collect::<anyhow::Result<Vec<_>>>()?;
+        let maps = |number| shape.share(shape.maps, number);
+        let (pushed, taken) =
+            self.rate(&mut peers, |number, peer| fill(peer, shuffle, &shape, blocks, maps(number)))?;
+        let partitions = |number| shape.share(shape.partitions, number);
+        let fetches = |number| partitions(number).map(|partition| fetch(shuffle, partition, shape.maps));
+        let (fetched, served) = self.rate(&mut peers, |number, peer| peer.fetch_all(fetches(number), AT_A_TIME))?;
         ensure!(fetched == pushed, "{pushed} bytes were pushed and {fetched} fetched");
-        peers.iter_mut().try_for_each(|peer| peer.remove(shuffle))?;
+        peers.iter_mut().filter(|(number, _)| *number == 0).try_for_each(|(_, peer)| peer.remove(shuffle))?;
         Ok(Rates { taken, served })
     }
 
@@ -195,7 +224,8 @@ impl Measured {
         let (mut reader, mut writer) = (self.connect()?, self.connect()?);
         let asked = shuffles.next().unwrap_or(u32::MAX);
         let size = FETCHED * u64::from(BLOCKS);
-        fill(&mut reader, asked, Shape { applications: 1, maps: 1, partitions: BLOCKS, size })?;
+        let shape = Shape { applications: 1, connections: 1, maps: 1, partitions: BLOCKS, size };
+        fill(&mut reader, asked, &shape, BLOCKS, 0..1)?;
         let (stop, pushed) = (&AtomicBool::new(false), &AtomicU64::new(0));
         thread::scope(|scope| {
             let writing = scope.spawn(move || -> anyhow::Result<()> {
@@ -264,18 +294,17 @@ impl Measured {
     }
 }
 
-/// Pushes the frames of one application's map tasks, whole; how many bytes they had. A task goes on at the partition
-/// where the one before it has ended.
-fn fill(peer: &mut Peer, shuffle: u32, shape: Shape) -> anyhow::Result<u64> {
-    let (blocks, frame, mut first, mut bytes) = (shape.blocks(), shape.frame(), 0, 0);
-    let mut body = Body::new(ATTEMPT, 0..frame, BLOCK - BLOCK_HEADER);
-    for map_index in 0..shape.maps {
+/// Pushes some of one application's map tasks, whole, in frames of so many blocks; how many bytes they had. A task goes
+/// on at the partition where the one before it has ended.
+fn fill(peer: &mut Peer, shuffle: u32, shape: &Shape, blocks: u32, maps: Range<u32>) -> anyhow::Result<u64> {
+    let (frames, mut bytes) = (shape.frames(blocks), 0);
+    let mut body = Body::new(ATTEMPT, 0..blocks, BLOCK - BLOCK_HEADER);
+    for map_index in maps {
         let attempt = Attempt { map_index, attempt: 1 };
         body.restart(attempt);
-        let frames = (blocks / u64::from(frame)) as u32;
-        for _ in 0..frames {
-            body.move_to(first);
-            first = (first + frame) % shape.partitions;
+        for frame in 0..frames {
+            let before = (u64::from(map_index) * u64::from(frames) + u64::from(frame)) * u64::from(blocks);
+            body.move_to((before % u64::from(shape.partitions)) as u32);
             let number = body.next();
             let last = (number + 1 == frames).then(|| Last::Whole(body.sums()));
             peer.push(&push(shuffle, shape.partitions, attempt, number, last), &body)?;
@@ -306,12 +335,22 @@ mod tests {
 
     #[test]
     fn a_frame_has_blocks_for_partitions_that_follow_each_other() {
-        let shape = |maps, partitions, size| Shape { applications: 1, maps, partitions, size };
-        assert_eq!((shape(4, 64, 1 << 30).frame(), shape(4, 64, 1 << 30).blocks()), (16, 4096));
-        assert_eq!(shape(100, 200, 1 << 30).frame(), 10, "16 would go beyond the last partition");
+        let shape = |maps, partitions, size| Shape { applications: 1, connections: 1, maps, partitions, size };
+        let one = shape(4, 64, 1 << 30);
+        assert_eq!((frame(&[one]), one.blocks(), one.frames(16)), (16, 4096, 256));
+        let other = shape(100, 200, 1 << 30);
+        assert_eq!(frame(&[other]), 10, "16 would go beyond the last partition");
+        assert_eq!(frame(&[one, other]), 8, "the same for both");
         let few = shape(1000, 10_000, 1000 * 3 * BLOCK as u64);
-        assert_eq!((few.frame(), few.blocks()), (2, 3), "no more than a task has");
-        assert_eq!((shape(7, 1, 0).frame(), shape(7, 1, 0).blocks()), (1, 1));
+        assert_eq!((frame(&[few]), few.blocks()), (2, 3), "no more than a task has");
+        assert_eq!((frame(&[shape(7, 1, 0)]), shape(7, 1, 0).blocks()), (1, 1));
+    }
+
+    #[test]
+    fn connections_share_what_there_is() {
+        let shape = Shape { applications: 1, connections: 3, maps: 0, partitions: 0, size: 0 };
+        let shares = [0, 1, 2].map(|number| shape.share(100, number));
+        assert_eq!(shares, [0..33, 33..66, 66..100]);
     }
 
     #[test]

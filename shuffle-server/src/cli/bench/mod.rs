@@ -65,7 +65,8 @@ pub struct Options {
     replicas: Vec<u32>,
     /// Measures, instead of the client with replicas, one worker on one core: what it takes in and serves of frames that
     /// were made before, by one application of 100 map tasks and 200 partitions and, in turn with it, by what --applications,
-    /// --maps and --partitions say; how long fetches take meanwhile, what connections and shards take of its memory.
+    /// --maps and --partitions say, a connection for each application, and by the one application with as many connections;
+    /// how long fetches take meanwhile, what connections and shards take of its memory.
     #[arg(long, conflicts_with_all = ["coordinator", "replicas", "tasks", "block_items", "codec"])]
     alone: bool,
     /// How blocks are compressed; the items are random, so that nothing shrinks.
@@ -124,7 +125,8 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
         let servers = Servers::start(&scratch.path().join("alone"), 1, &server_flags(options), true)?;
         let (applications, size) = (options.applications, options.size.0);
         let (maps, partitions) = (options.maps.unwrap_or(100), options.partitions.unwrap_or(200));
-        alone = Some(alone::measure(Shape { applications, maps, partitions, size }, &servers, &mut progress)?);
+        let shape = Shape { applications, connections: 1, maps, partitions, size };
+        alone = Some(alone::measure(shape, &servers, &mut progress)?);
         servers.stop()?;
     } else {
         for replicas in &options.replicas {

@@ -17,9 +17,12 @@ use overhand_common::{
     message::{End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, RemoveShuffle, Welcome, message},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
+use socket2::SockRef;
 
 /// Bytes that are taken in at a time.
 const ROOM: usize = 256 << 10;
+/// Bytes that the kernel may hold for it.
+const WINDOW: usize = 4 << 20;
 
 /// The body of one frame after the other of an attempt: one block for each partition, of the same bytes each time.
 #[derive(Debug)]
@@ -104,6 +107,7 @@ impl Peer {
     pub fn connect(place: &Place, token: &str) -> anyhow::Result<Self> {
         let output = TcpStream::connect(&place.address).with_context(|| place.address.clone())?;
         output.set_nodelay(true)?;
+        leave_alone(&output);
         let mut input = BufReader::with_capacity(HEADER_LEN + 64, output.try_clone()?);
         (&output).write_all(&message(Kind::Hello, 0, &Hello::new(token).encode()))?;
         let (_, head) = expect(&mut input, Kind::Welcome)?;
@@ -200,6 +204,16 @@ impl Peer {
         expect(&mut self.input, Kind::Ack)?;
         Ok(())
     }
+}
+
+/// Spares the worker, as far as the system allows, what peers on other machines would not cost it. Where a congestion
+/// control paces what is sent, as BBR does, its timers fire on the worker's core and the peer's packets are sent from
+/// there; and a window that begins small has the worker send small packets.
+fn leave_alone(socket: &TcpStream) {
+    let socket = SockRef::from(socket);
+    #[cfg(target_os = "linux")]
+    let _ = socket.set_tcp_congestion(b"reno");
+    let _ = socket.set_recv_buffer_size(WINDOW);
 }
 
 /// The next message of this kind; signs of life are passed over.

@@ -152,13 +152,19 @@ fn alone_text(alone: &Alone) -> String {
     let figures = |Rates { taken, served }: Rates| [taken.0 / GB, taken.1 * GB, served.0 / GB, served.1 * GB];
     for (shape, of_shape) in &alone.rates {
         let Shape { applications, maps, partitions, .. } = shape;
-        let name = format!("{applications} application(s) x {maps} map tasks x {partitions} partitions");
+        let name = format!(
+            "{applications} application(s) x {maps} map tasks x {partitions} partitions, {} connection(s)",
+            shape.all_connections()
+        );
         rates.add_row([vec![name], cells(figures(*of_shape)).to_vec()].concat());
     }
-    if let [(_, few), (_, many)] = alone.rates[..] {
-        let (few, many) = (figures(few), figures(many));
-        let ratios = std::array::from_fn(|at| many[at] / few[at]);
-        rates.add_row([vec!["ratio".to_owned()], cells(ratios).to_vec()].concat());
+    if let [others @ .., (_, last)] = &alone.rates[..] {
+        for (shape, of_shape) in others {
+            let (few, many) = (figures(*of_shape), figures(*last));
+            let ratios = std::array::from_fn(|at| many[at] / few[at]);
+            let name = format!("the last to that of {} connection(s)", shape.all_connections());
+            rates.add_row([vec![name], cells(ratios).to_vec()].concat());
+        }
     }
     let [p50, p99, p999] = [500, 990, 999].map(|per_mille| alone.quantile(per_mille) * 1e3);
     format!(
@@ -175,10 +181,10 @@ fn alone_text(alone: &Alone) -> String {
 fn alone_json(alone: &Alone) -> Value {
     let rate = |(rate, cpu): (f64, f64)| json!({"gb_per_s": rate / GB, "cpu_s_per_gb": cpu * GB});
     let of_shape = |(shape, rates): &(Shape, Rates)| {
-        let Shape { applications, maps, partitions, size } = shape;
+        let Shape { applications, maps, partitions, size, .. } = shape;
         let (taken, served) = (rate(rates.taken), rate(rates.served));
-        json!({"applications": applications, "maps": maps, "partitions": partitions, "size": size,
-               "taken": taken, "served": served})
+        json!({"applications": applications, "connections": shape.all_connections(), "maps": maps,
+               "partitions": partitions, "size": size, "taken": taken, "served": served})
     };
     json!({
         "rates": alone.rates.iter().map(of_shape).collect::<Vec<_>>(),
@@ -245,7 +251,7 @@ mod tests {
         assert!(report(vec![]).to_text().contains('–'), "workers of a given cluster are not known");
         let fetches = vec![0.001, 0.004];
         let (taken, served) = ((1.5e9, 0.5e-9), (2.5e9, 0.3e-9));
-        let few = Shape { applications: 1, maps: 100, partitions: 200, size: 1 << 30 };
+        let few = Shape { applications: 1, connections: 1, maps: 100, partitions: 200, size: 1 << 30 };
         let many = (Shape { applications: 20, ..few }, Rates { taken: (0.75e9, 0.5e-9), served });
         let rates = vec![(few, Rates { taken, served }), many];
         let alone = Alone { rates, meanwhile: 1.1e9, fetches, connection: 20480.0, shard: 1536.0 };
@@ -258,8 +264,9 @@ mod tests {
             "1.10 GB/s",
             "20.0 KiB",
             "7.50",
-            "1 application(s) x 100 map tasks x 200 partitions",
-            "ratio",
+            "1 application(s) x 100 map tasks x 200 partitions, 1 connection(s)",
+            "partitions, 20 connection(s)",
+            "the last to that of 1 connection(s)",
             "0.50",
             "taken in",
             "20 %",

@@ -203,8 +203,10 @@ impl Connection {
             Kind::Push => self.push(header).await,
             Kind::Fetch => {
                 self.fetch(header).await?;
-                if self.input.holds_fetch() {
-                    return Ok(());
+                while self.input.holds_fetch()
+                    && let Some(header) = self.input.header().await?
+                {
+                    self.fetch(header).await?;
                 }
                 let shared = self.shared.clone();
                 self.answer(async move { shared.output.flush().await }).await
@@ -270,11 +272,15 @@ impl Connection {
         }
         match shared.plane.store.fetch(&shared.app, &fetch) {
             Ok(cursor) => {
-                let stream = Arc::new(Stream::new(fetch.credit));
-                if shared.streams.lock().insert(id, stream.clone()).is_some() {
+                if shared.streams.lock().contains_key(&id) {
                     let text = format!("stream {id} is in use by another fetch");
                     return Err(Broken::Untrusted(id, Error::new(ErrorKind::Invalid, text)));
                 }
+                if fetch::at_once(&shared, id, fetch.credit, &cursor) {
+                    return Ok(());
+                }
+                let stream = Arc::new(Stream::new(fetch.credit));
+                shared.streams.lock().insert(id, stream.clone());
                 self.answer(async move {
                     let result = fetch::run(shared.clone(), id, stream.clone(), cursor).await;
                     let mut streams = shared.streams.lock();

@@ -77,6 +77,11 @@ impl Output {
         Turn { socket: self.socket.lock().await, output: self }
     }
 
+    /// The turn, if nobody has it.
+    pub fn turn_at_once(&self) -> Option<Turn<'_>> {
+        self.socket.try_lock().ok().map(|socket| Turn { socket, output: self })
+    }
+
     /// Waits for its turn and sends a message that has no body.
     pub async fn send(&self, message: &[u8]) -> Result<(), Broken> {
         self.turn().await.send_head(message).await
@@ -121,16 +126,26 @@ impl Turn<'_> {
 
     /// Sends an answer to a fetch and its end, or keeps them for the next flush if that is near.
     pub async fn answer(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) -> Result<(), Broken> {
-        let socket = &mut *self.socket;
-        let bytes = socket.kept_bytes + body.iter().map(|slice| slice.as_ref().len()).sum::<usize>();
-        if !self.output.gathers.load(Ordering::Acquire) || bytes > MAX_KEPT {
+        if body.iter().map(Slice::len).sum::<usize>() > self.room() {
             return self.send_both(head, &body, end).await;
         }
-        socket.kept_bytes = bytes + head.len() + end.len();
-        socket.kept.push(Part::Head(head.to_vec()));
-        socket.kept.extend(body.into_iter().map(Part::Blocks));
-        socket.kept.push(Part::Head(end.to_vec()));
+        self.keep(head, body, end);
         Ok(())
+    }
+
+    /// The bytes of blocks that may be kept now: none unless a flush is near.
+    pub fn room(&self) -> usize {
+        let gathers = self.output.gathers.load(Ordering::Acquire);
+        if gathers { MAX_KEPT.saturating_sub(self.socket.kept_bytes) } else { 0 }
+    }
+
+    /// Keeps an answer and its end for the next flush; it has no more bytes than there is room for.
+    pub fn keep(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) {
+        let socket = &mut *self.socket;
+        socket.kept_bytes += head.len() + body.iter().map(Slice::len).sum::<usize>() + end.len();
+        socket.keep_head(head);
+        socket.kept.extend(body.into_iter().map(Part::Blocks));
+        socket.keep_head(end);
     }
 
     /// Sends a message as [`Turn::send`] does, what was kept before it, and after it a second message that has no body.
@@ -203,6 +218,14 @@ impl Turn<'_> {
 }
 
 impl Socket {
+    /// Keeps a head, with the end of the answer before it.
+    fn keep_head(&mut self, head: &[u8]) {
+        match self.kept.last_mut() {
+            Some(Part::Head(bytes)) => bytes.extend_from_slice(head),
+            _ => self.kept.push(Part::Head(head.to_vec())),
+        }
+    }
+
     fn begin(&mut self) -> Result<(), Broken> {
         if std::mem::replace(&mut self.half_way, true) {
             return Err(Broken::Socket(io::ErrorKind::BrokenPipe.into()));

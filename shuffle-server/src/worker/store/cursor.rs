@@ -54,8 +54,8 @@ pub struct Cursor {
     key: ShardKey,
     scope: Arc<Scope>,
     tables: VecDeque<Arc<Table>>,
-    /// The last block of the current table that was given from memory.
-    after: Option<Position>,
+    /// The last block of the current table that was given from memory, and whether others come after it there.
+    after: Option<(Position, bool)>,
     /// The current table, if it is a segment that was opened.
     segment: Option<Reading>,
     /// The first table that was lost.
@@ -112,17 +112,38 @@ impl Cursor {
         self.lost.clone().map_or(Ok(None), Err)
     }
 
+    /// Everything, of a cursor that has given nothing yet: if it is in memory and sorted soon, and at most `max_bytes`.
+    pub fn whole(&self, max_bytes: usize) -> Option<Vec<Slice>> {
+        let (mut all, mut left) = (vec![], max_bytes);
+        for table in &self.tables {
+            match table.state() {
+                TableState::Memory(sealed) if !sealed.is_slow() => {
+                    let Some(read) = sealed.read(&self.scope, None, left) else { continue };
+                    let bytes: usize = read.slices.iter().map(Slice::len).sum();
+                    if read.more || bytes > left {
+                        return None;
+                    }
+                    left -= bytes;
+                    all.extend(read.slices);
+                }
+                TableState::Empty => {}
+                TableState::Memory(_) | TableState::Segment(_) | TableState::Lost(_) | TableState::Removed => {
+                    return None;
+                }
+            }
+        }
+        self.core.metrics.fetched_memory_bytes.increment((max_bytes - left) as u64);
+        Some(all)
+    }
+
     /// Whether everything was given, and nothing of it was lost, as far as memory tells: of a segment that is left, or of
     /// blocks that must be sorted first, it is not known yet.
     pub fn is_through(&self) -> bool {
-        let left = |(at, table): (usize, &Arc<Table>)| match table.state() {
-            TableState::Memory(sealed) if sealed.is_slow() => true,
-            TableState::Memory(sealed) => {
-                let after = self.after.filter(|_| at == 0);
-                sealed.read(&self.scope, after, 1).is_some()
-            }
-            TableState::Empty => false,
-            TableState::Segment(_) | TableState::Lost(_) | TableState::Removed => true,
+        let left = |(at, table): (usize, &Arc<Table>)| match (table.state(), self.after.filter(|_| at == 0)) {
+            (TableState::Memory(_), Some((_, more))) => more,
+            (TableState::Memory(sealed), None) => sealed.is_slow() || sealed.read(&self.scope, None, 1).is_some(),
+            (TableState::Empty, _) => false,
+            (TableState::Segment(_) | TableState::Lost(_) | TableState::Removed, _) => true,
         };
         self.lost.is_none() && !self.tables.iter().enumerate().any(left)
     }
@@ -144,10 +165,10 @@ impl Cursor {
             })
             .await?;
         }
-        let read = sealed.read(&self.scope, self.after, max_bytes);
-        Ok(read.map(|(slices, last)| {
-            self.after = Some(last);
-            Piece::Memory(slices)
+        let read = sealed.read(&self.scope, self.after.map(|(last, _)| last), max_bytes);
+        Ok(read.map(|read| {
+            self.after = Some((read.last, read.more));
+            Piece::Memory(read.slices)
         }))
     }
 
@@ -159,7 +180,7 @@ impl Cursor {
     ) -> Result<Option<Piece>> {
         if self.segment.is_none() {
             let (core, scope) = (self.core.clone(), self.scope.clone());
-            let (table, after) = (table.clone(), self.after);
+            let (table, after) = (table.clone(), self.after.map(|(last, _)| last));
             self.segment = blocking(move || open(&core, &table, segment, &scope, after)).await?;
         }
         // None: it was just found to be lost.

@@ -85,6 +85,17 @@ impl Memtable {
     }
 }
 
+/// Blocks of a sealed memtable, in order.
+#[derive(Debug)]
+pub struct Read {
+    /// The blocks: one at least.
+    pub slices: Vec<Slice>,
+    /// The place of the last one.
+    pub last: Position,
+    /// Whether others come after it.
+    pub more: bool,
+}
+
 /// A memtable that no longer changes. It is sorted when somebody first needs the order, outside of any lock.
 #[derive(Debug)]
 pub struct Sealed {
@@ -123,10 +134,10 @@ impl Sealed {
     }
 
     /// Blocks in `scope` that come after `after` in the order, all but those of dropped attempts: up to `max_bytes`, but
-    /// one at least. Returns the place of the last one too; `None` when there are no more.
-    pub fn read(&self, scope: &Scope, after: Option<Position>, max_bytes: usize) -> Option<(Vec<Slice>, Position)> {
+    /// one at least. `None` when there are no more.
+    pub fn read(&self, scope: &Scope, after: Option<Position>, max_bytes: usize) -> Option<Read> {
         let entries = self.entries();
-        let (mut slices, mut bytes, mut last) = (Vec::<Slice>::new(), 0, None);
+        let (mut slices, mut bytes, mut last, mut more) = (Vec::<Slice>::new(), 0, None, false);
         let mut at = match after {
             Some(after) => entries.partition_point(|entry| entry.position() <= after),
             None => skip(entries, 0, scope.partitions.start, scope.maps.start),
@@ -149,6 +160,7 @@ impl Sealed {
             let frame = &self.frames[entry.frame as usize];
             if !frame.mark.is_dropped() {
                 if bytes > 0 && bytes + entry.len as usize > max_bytes {
+                    more = true;
                     break;
                 }
                 bytes += entry.len as usize;
@@ -159,7 +171,7 @@ impl Sealed {
             }
             at += 1;
         }
-        last.map(|last| (slices, last))
+        last.map(|last| Read { slices, last, more })
     }
 
     /// Everything that goes into a segment, in order: all but the blocks of dropped attempts.
