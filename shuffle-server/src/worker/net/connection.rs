@@ -276,7 +276,7 @@ impl Connection {
                     let text = format!("stream {id} is in use by another fetch");
                     return Err(Broken::Untrusted(id, Error::new(ErrorKind::Invalid, text)));
                 }
-                if fetch::at_once(&shared, id, fetch.credit, &cursor) {
+                if fetch::answer_now(&shared, id, fetch.credit, &cursor) {
                     return Ok(());
                 }
                 let stream = Arc::new(Stream::new(fetch.credit));

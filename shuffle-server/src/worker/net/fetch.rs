@@ -71,15 +71,14 @@ impl Stream {
 
 /// Answers at once what is small and in memory, together with the answers to other fetches that came with it: nobody has
 /// to wait, and nothing of it can be cancelled. False if it isn't that: then [`run`] has to.
-pub fn at_once(shared: &Shared, id: u64, credit: u64, cursor: &Cursor) -> bool {
+pub fn answer_now(shared: &Shared, id: u64, credit: u64, cursor: &Cursor) -> bool {
     let Some(mut turn) = shared.output.turn_at_once() else { return false };
     let most = credit.min(PIECE).min(turn.room() as u64);
-    let Some(slices) = cursor.whole(most as usize) else { return false };
+    let Some((slices, bytes)) = cursor.whole(most as usize) else { return false };
     shared.plane.metrics.fetches.increment(1);
-    let bytes = slices.iter().map(|slice| slice.len() as u64).sum();
     let header = Header::new(Kind::Data, id, &[], bytes as u32, 0).encode();
     let header = if bytes > 0 { &header[..] } else { &[] };
-    turn.keep(header, slices, &message(Kind::End, id, &End { bytes }.encode()));
+    turn.keep(header, slices, &message(Kind::End, id, &End { bytes: bytes as u64 }.encode()));
     true
 }
 

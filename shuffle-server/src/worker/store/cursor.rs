@@ -112,18 +112,18 @@ impl Cursor {
         self.lost.clone().map_or(Ok(None), Err)
     }
 
-    /// Everything, of a cursor that has given nothing yet: if it is in memory and sorted soon, and at most `max_bytes`.
-    pub fn whole(&self, max_bytes: usize) -> Option<Vec<Slice>> {
-        let (mut all, mut left) = (vec![], max_bytes);
+    /// Everything, of a cursor that has given nothing yet, and its bytes: if it is in memory and sorted soon, and at most
+    /// `max_bytes`.
+    pub fn whole(&self, max_bytes: usize) -> Option<(Vec<Slice>, usize)> {
+        let (mut all, mut bytes) = (vec![], 0);
         for table in &self.tables {
             match table.state() {
                 TableState::Memory(sealed) if !sealed.is_slow() => {
-                    let Some(read) = sealed.read(&self.scope, None, left) else { continue };
-                    let bytes: usize = read.slices.iter().map(Slice::len).sum();
-                    if read.more || bytes > left {
+                    let Some(read) = sealed.read(&self.scope, None, max_bytes - bytes) else { continue };
+                    if read.more || read.bytes > max_bytes - bytes {
                         return None;
                     }
-                    left -= bytes;
+                    bytes += read.bytes;
                     all.extend(read.slices);
                 }
                 TableState::Empty => {}
@@ -132,8 +132,8 @@ impl Cursor {
                 }
             }
         }
-        self.core.metrics.fetched_memory_bytes.increment((max_bytes - left) as u64);
-        Some(all)
+        self.core.metrics.fetched_memory_bytes.increment(bytes as u64);
+        Some((all, bytes))
     }
 
     /// Whether everything was given, and nothing of it was lost, as far as memory tells: of a segment that is left, or of

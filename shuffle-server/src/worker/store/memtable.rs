@@ -90,6 +90,8 @@ impl Memtable {
 pub struct Read {
     /// The blocks: one at least.
     pub slices: Vec<Slice>,
+    /// Their bytes.
+    pub bytes: usize,
     /// The place of the last one.
     pub last: Position,
     /// Whether others come after it.
@@ -171,7 +173,7 @@ impl Sealed {
             }
             at += 1;
         }
-        last.map(|last| Read { slices, last, more })
+        last.map(|last| Read { slices, bytes, last, more })
     }
 
     /// Everything that goes into a segment, in order: all but the blocks of dropped attempts.
