@@ -7,8 +7,8 @@
   python3 benches/run.py --replicas                       what two replicas cost, against one
   python3 benches/run.py --curves --runs 3                how cost grows with rows, partitions, map tasks, applications
 
-Two Spark applications stand ready, each with two executors of one core; they run every job once to warm up, and then
-in turn, in both orders. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU
+Two Spark applications stand ready, each with two executors of one core; they run every job to warm up, and then in
+turn, in both orders. Jobs that need other settings of Spark get another pair. A run counts wall seconds, the CPU
 seconds of all processes (driver, executors, shuffle server), the peak of their resident memory, and the bytes that
 tasks spilled. The rows that come out are counted and summed up, and must be the same.
 Writes benches/results/spark-LINE.{jsonl,md,svg}, where jobs that are not run keep their results.
