@@ -13,8 +13,6 @@ ROWS, PARTITIONS, MAPS = 5_000_000, 200, 32
 HEAP = "2g"
 # Of one core each, of all applications together.
 EXECUTORS = 4
-# How often the first point of an application warms it up, compared with the others.
-COLD = 8
 
 
 @dataclasses.dataclass(frozen=True)

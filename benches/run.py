@@ -53,7 +53,7 @@ def arguments():
                         help="pairs of applications, each of which does all the runs: what a JVM's compiler makes of a "
                              "short job differs from one JVM to the next, and stays as it is")
     parser.add_argument("--warm-ups", type=int, default=1,
-                        help="runs before these, which are not counted; a job may want more by itself")
+                        help="runs before these, which are not counted; the first job of an application has more")
     parser.add_argument("--least", type=float, default=40, metavar="SECONDS",
                         help="more runs of a job that takes less in all, and more before them that are not counted "
                              "(%(default)g, times the scale)")
@@ -120,14 +120,13 @@ def measure(group, given, line, scratch, pair, record):
                                       applications=group[0].applications, heap=group[0].heap, **how))
             stack.callback(ready[-1].stop)
         for case in group:
-            if not given.curves:
-                session.measure(case, ready, max(given.warm_ups, case.warm_ups), given.runs, given.scale, add,
-                                least=given.least * given.scale)
-                continue
-            warm_ups = given.warm_ups * (curves.COLD if case is group[0] else 1)
+            warm_ups = max(given.warm_ups, case.warm_ups, cases.COLD if case is group[0] else 0)
+            how_long = dict(limit=given.limit) if given.curves else dict(least=given.least * given.scale)
             try:
-                session.measure(case, ready, warm_ups, given.runs, given.scale, add, limit=given.limit)
+                session.measure(case, ready, warm_ups, given.runs, given.scale, add, **how_long)
             except session.Failed as failure:
+                if not given.curves:
+                    raise
                 print(f"{case.name}: {failure}", flush=True)
                 record(dict(case=case.name, failed=failure.what, others=failure.results))
                 return False

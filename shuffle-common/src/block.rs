@@ -141,18 +141,35 @@ impl Header {
     /// If `block` is not exactly as long as the header says.
     pub fn seal(&self, block: &mut [u8]) {
         assert_eq!(block.len(), self.block_len(), "a block is its header and its payload");
-        block[4..8].copy_from_slice(&self.payload_len.to_le_bytes());
-        block[8..12].copy_from_slice(&self.raw_len.to_le_bytes());
-        block[12] = self.codec.code();
-        block[13] = self.flags.bits();
-        block[14..16].fill(0);
-        block[16..20].copy_from_slice(&self.partition.to_le_bytes());
-        block[20..24].copy_from_slice(&self.attempt.map_index.to_le_bytes());
-        block[24..32].copy_from_slice(&self.attempt.attempt.to_le_bytes());
-        block[32..36].copy_from_slice(&self.seq.to_le_bytes());
-        block[36..40].copy_from_slice(&self.items.to_le_bytes());
+        self.put(block);
         let crc = crc32fast::hash(&block[4..]);
         block[..4].copy_from_slice(&crc.to_le_bytes());
+    }
+
+    /// The header of a payload that is somewhere else, which `payload` has gone over, and the checksum of both.
+    pub fn encode(&self, payload: &crc32fast::Hasher) -> ([u8; HEADER_LEN], u32) {
+        let mut bytes = [0; HEADER_LEN];
+        self.put(&mut bytes);
+        let mut both = crc32fast::Hasher::new();
+        both.update(&bytes[4..]);
+        both.combine(payload);
+        let crc = both.finalize();
+        bytes[..4].copy_from_slice(&crc.to_le_bytes());
+        (bytes, crc)
+    }
+
+    /// Writes all but the checksum, in whose place `bytes` keeps what it has.
+    fn put(&self, bytes: &mut [u8]) {
+        bytes[4..8].copy_from_slice(&self.payload_len.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.raw_len.to_le_bytes());
+        bytes[12] = self.codec.code();
+        bytes[13] = self.flags.bits();
+        bytes[14..16].fill(0);
+        bytes[16..20].copy_from_slice(&self.partition.to_le_bytes());
+        bytes[20..24].copy_from_slice(&self.attempt.map_index.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.attempt.attempt.to_le_bytes());
+        bytes[32..36].copy_from_slice(&self.seq.to_le_bytes());
+        bytes[36..40].copy_from_slice(&self.items.to_le_bytes());
     }
 
     /// Reads a header and checks its fields against their bounds, not the checksum.
@@ -239,6 +256,15 @@ mod tests {
         block.extend_from_slice(payload);
         header.seal(&mut block);
         block
+    }
+
+    #[test]
+    fn a_header_is_the_same_for_a_payload_that_is_elsewhere() {
+        let block = sealed(b"abc");
+        let (header, crc) = Header::decode(&block).expect("sealed");
+        let mut payload = crc32fast::Hasher::new();
+        payload.update(b"abc");
+        assert_eq!(header.encode(&payload), (*block.first_chunk().expect("long enough"), crc));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! The data plane spoken plainly: frames go out whose blocks have the same bytes each time, and what comes in is counted
-//! and thrown away. So it takes little beside the worker that is measured.
+//! The data plane spoken plainly: frames go out whose blocks are all of the same bytes, which stay in a core's cache, and
+//! what comes in is counted and thrown away. So it takes little beside the worker that is measured.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, bail, ensure};
+use crc32fast::Hasher;
 use overhand_client::Place;
 use overhand_common::{
     Malformed,
@@ -24,11 +25,15 @@ const ROOM: usize = 256 << 10;
 /// Bytes that the kernel may hold for it.
 const WINDOW: usize = 4 << 20;
 
-/// The body of one frame after the other of an attempt: one block for each partition, of the same bytes each time.
+/// The body of one frame after the other of an attempt: one block for each partition, all with the same payload.
 #[derive(Debug)]
 pub struct Body {
     headers: Vec<BlockHeader>,
-    bytes: Vec<u8>,
+    /// The headers as they go out.
+    encoded: Vec<[u8; BLOCK_HEADER]>,
+    payload: Vec<u8>,
+    /// Has gone over the payload.
+    sum: Hasher,
     /// What the frames so far add up to.
     sums: Fin,
 }
@@ -47,9 +52,10 @@ impl Body {
             items: 1,
         };
         let headers: Vec<_> = partitions.map(header).collect();
-        let mut bytes = vec![0; headers.len() * (BLOCK_HEADER + payload)];
-        StdRng::seed_from_u64(1).fill(bytes.as_mut_slice());
-        Self { headers, bytes, sums: Fin::default() }
+        let (mut payload, mut sum) = (vec![0; payload], Hasher::new());
+        StdRng::seed_from_u64(1).fill(payload.as_mut_slice());
+        sum.update(&payload);
+        Self { headers, encoded: vec![], payload, sum, sums: Fin::default() }
     }
 
     /// Begins with another attempt.
@@ -66,13 +72,12 @@ impl Body {
     /// Makes the next frame of it; returns its number.
     pub fn next(&mut self) -> u32 {
         let number = self.sums.frames;
-        let mut rest = self.bytes.as_mut_slice();
+        self.encoded.clear();
         for header in &mut self.headers {
-            let (block, after) = rest.split_at_mut(header.block_len());
             header.seq = number;
-            header.seal(block);
-            self.sums.crc_xor ^= u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
-            rest = after;
+            let (encoded, crc) = header.encode(&self.sum);
+            self.encoded.push(encoded);
+            self.sums.crc_xor ^= crc;
         }
         self.sums.frames += 1;
         self.sums.blocks += self.headers.len() as u64;
@@ -82,7 +87,7 @@ impl Body {
 
     /// Bytes of its blocks.
     pub fn len(&self) -> u64 {
-        self.bytes.len() as u64
+        (self.headers.len() * (BLOCK_HEADER + self.payload.len())) as u64
     }
 
     /// What its frames so far add up to.
@@ -126,8 +131,9 @@ impl Peer {
         let head = push.encode(self.welcome.version).map_err(|error| anyhow::anyhow!("{error}"))?;
         let header =
             Header::new(Kind::Push, self.streams, &head, body.len() as u32, body.headers.len() as u32).encode();
-        let mut slices = [IoSlice::new(&header), IoSlice::new(&head), IoSlice::new(&body.bytes)];
-        let mut rest = &mut slices[..];
+        let blocks = body.encoded.iter().flat_map(|header| [header, body.payload.as_slice()]);
+        let mut slices: Vec<_> = [&header, head.as_slice()].into_iter().chain(blocks).map(IoSlice::new).collect();
+        let mut rest = slices.as_mut_slice();
         while !rest.is_empty() {
             let sent = self.output.write_vectored(rest)?;
             ensure!(sent > 0, "the worker takes no more");
