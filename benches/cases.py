@@ -18,8 +18,8 @@ KRYO = PLAIN | {
 # start: what a query of a second pays for the first touch of a heap that grows is another one's luck.
 DEFAULTS = {"spark.executor.extraJavaOptions": "-Xms2g -XX:+AlwaysPreTouch"}
 
-# Warm-ups of the first job of an application, whose first runs load classes and are compiled: one of them takes as many
-# seconds as ten later ones.
+# Warm-ups of the first job of an application, whose first runs load and compile what all jobs need: one of them takes as
+# long as several later ones.
 COLD = 8
 
 
@@ -69,10 +69,8 @@ CASES = [
     Case("records-java-200", "records", 5_000_000, 200, 1.00, 1.00),
     # 1000 shuffles of 1000 to 10,000 rows.
     Case("small-1000", "small", 5_500_000, 4, 1.00, 0.90, maps=4),
-    # More than the memory of Spark's own shuffle: on the map tasks' side with rows and with records, and where records
-    # are sorted that were read.
+    # More than Spark's memory: of map tasks that write, and of reduce tasks that sort.
     Case("spill-repartition-2000", "repartition", 40_000_000, 2000, maps=4),
-    Case("spill-records-java-200", "records", 5_000_000, 200, maps=2),
     Case("spill-terasort-rdd-4", "terasort", 10_000_000, 4, conf=KRYO),
     *[Case(f"tpch-q{number:02}", "tpch", 0, 200, 1.10, 1.10, DEFAULTS, query=number) for number in range(1, 23)],
 ]

@@ -25,6 +25,8 @@ SHARED = {"wall_s", "cpu_server_s", "peak_server_mb"}
 PATIENCE = 2400
 # How many times the runs that were asked for a short job may have.
 MORE_TURNS = 5
+# Seconds after which a job is warm, however few runs they were.
+WARM = 150
 
 
 class Failed(SystemExit):
@@ -136,10 +138,12 @@ def together(results):
 def turns(warm_ups, runs, least):
     """The numbers of the turns, from 1 on, 0 for one to warm up. Of short jobs there are more than asked for: warm-ups
     for `least` seconds, then runs for as long, up to MORE_TURNS times as many. In less time noise hides the cost, and
-    a query of a second is not compiled to its end before some thirty runs."""
-    for wanted, most, counted in [(warm_ups, math.inf, False), (runs, MORE_TURNS * runs, True)]:
+    a query of a second is not compiled to its end before some thirty runs. Of long jobs there are fewer warm-ups, those
+    that WARM seconds are enough for."""
+    for wanted, enough, most, counted in [(warm_ups, WARM, math.inf, False), (runs, math.inf, MORE_TURNS * runs, True)]:
         begun, number = time.monotonic(), 0
-        while number < wanted or number < most and time.monotonic() - begun < least:
+        while (number < wanted and time.monotonic() - begun < enough
+               or number < most and time.monotonic() - begun < least):
             number += 1
             yield number if counted else 0
 
@@ -164,7 +168,7 @@ def measure(case, sides, warm_ups, runs, scale, record, least=0, limit=math.inf)
             label = f"run {turn}" if turn > 0 else "warm-up"
             print(f"{case.name:18} {side.name:10} {label:8} wall {result['wall_s']:7.2f} s  "
                   f"cpu {result['cpu_s']:7.2f} s  peak {result['peak_mb']:6} MB  {result['rows']:>11,} rows"
-                  + messages(result) + control.text(result.get("control")), flush=True)
+                  + spilled(result) + messages(result) + control.text(result.get("control")), flush=True)
         if len(checks) != 1:
             raise SystemExit(f"{case.name}: the rows are not the same: {checks}")
         over = time.monotonic() - begun > limit
@@ -174,6 +178,11 @@ def measure(case, sides, warm_ups, runs, scale, record, least=0, limit=math.inf)
         if over:
             print(f"{case.name}: {limit:g} s are over, no more turns", flush=True)
             break
+
+
+def spilled(result):
+    """The bytes that a run's tasks spilled as text, if they did."""
+    return f"  spilled {result['spilled_disk_bytes'] / 1e6:.0f} MB" if result["spilled_disk_bytes"] else ""
 
 
 def messages(result):
