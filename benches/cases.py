@@ -69,9 +69,9 @@ CASES = [
     Case("records-java-200", "records", 5_000_000, 200, 1.00, 1.00),
     # 1000 shuffles of 1000 to 10,000 rows.
     Case("small-1000", "small", 5_500_000, 4, 1.00, 0.90, maps=4),
-    # More than Spark's memory: of map tasks that write, and of reduce tasks that sort.
+    # More than Spark's memory: where map tasks write, and where reduce tasks sort too, which no shuffle changes.
     Case("spill-repartition-2000", "repartition", 40_000_000, 2000, maps=4),
-    Case("spill-terasort-rdd-2", "terasort", 10_000_000, 2, conf=KRYO),
+    Case("spill-sort-2", "sort", 24_000_000, 2, maps=2),
     *[Case(f"tpch-q{number:02}", "tpch", 0, 200, 1.10, 1.10, DEFAULTS, query=number) for number in range(1, 23)],
 ]
 BY_NAME = {case.name: case for case in CASES}
