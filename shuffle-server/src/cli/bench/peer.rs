@@ -3,8 +3,8 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io::{BufReader, IoSlice, Read, Write},
-    net::TcpStream,
+    io::{self, BufReader, IoSlice, Read, Write},
+    net::{TcpStream, ToSocketAddrs},
     ops::Range,
 };
 
@@ -18,7 +18,7 @@ use overhand_common::{
     message::{End, Failure, Fetch, Fin, HEADER_LEN, Header, Hello, Kind, Push, RemoveShuffle, Welcome, message},
 };
 use rand::{Rng, SeedableRng, rngs::StdRng};
-use socket2::SockRef;
+use socket2::{Domain, Socket, Type};
 
 /// Bytes that are taken in at a time.
 const ROOM: usize = 256 << 10;
@@ -110,9 +110,8 @@ pub struct Peer {
 impl Peer {
     /// Connects and says hello.
     pub fn connect(place: &Place, token: &str) -> anyhow::Result<Self> {
-        let output = TcpStream::connect(&place.address).with_context(|| place.address.clone())?;
+        let output = dial(&place.address).with_context(|| place.address.clone())?;
         output.set_nodelay(true)?;
-        leave_alone(&output);
         let mut input = BufReader::with_capacity(HEADER_LEN + 64, output.try_clone()?);
         (&output).write_all(&message(Kind::Hello, 0, &Hello::new(token).encode()))?;
         let (_, head) = expect(&mut input, Kind::Welcome)?;
@@ -212,14 +211,18 @@ impl Peer {
     }
 }
 
-/// Spares the worker, as far as the system allows, what peers on other machines would not cost it. Where a congestion
-/// control paces what is sent, as BBR does, its timers fire on the worker's core and the peer's packets are sent from
-/// there; and a window that begins small has the worker send small packets.
-fn leave_alone(socket: &TcpStream) {
-    let socket = SockRef::from(socket);
+/// A connection that spares the worker, as far as the system allows, what peers on other machines would not cost it.
+/// Where a congestion control paces what is sent, as BBR does, its timers fire on the worker's core and the peer's packets
+/// are sent from there; and a window that begins small has the worker send small packets. Both are set before the
+/// connection begins: a socket that was paced once remains so.
+fn dial(address: &str) -> io::Result<TcpStream> {
+    let address = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::NotFound)?;
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     #[cfg(target_os = "linux")]
     let _ = socket.set_tcp_congestion(b"reno");
     let _ = socket.set_recv_buffer_size(WINDOW);
+    socket.connect(&address.into())?;
+    Ok(socket.into())
 }
 
 /// The next message of this kind; signs of life are passed over.

@@ -72,14 +72,14 @@ impl Stream {
 /// Answers at once what is small and in memory, together with the answers to other fetches that came with it: nobody has
 /// to wait, and nothing of it can be cancelled. False if it isn't that: then [`run`] has to.
 pub fn answer_now(shared: &Shared, id: u64, credit: u64, cursor: &Cursor) -> bool {
-    let Some(mut turn) = shared.output.turn_at_once() else { return false };
-    let most = credit.min(PIECE).min(turn.room() as u64);
+    let most = credit.min(PIECE).min(shared.output.room() as u64);
     let Some((slices, bytes)) = cursor.whole(most as usize) else { return false };
-    shared.plane.metrics.fetches.increment(1);
     let header = Header::new(Kind::Data, id, &[], bytes as u32, 0).encode();
     let header = if bytes > 0 { &header[..] } else { &[] };
-    turn.keep(header, slices, &message(Kind::End, id, &End { bytes: bytes as u64 }.encode()));
-    true
+    let end = message(Kind::End, id, &End { bytes: bytes as u64 }.encode());
+    let is_kept = shared.output.keep(header, slices, &end).is_ok();
+    shared.plane.metrics.fetches.increment(is_kept.into());
+    is_kept
 }
 
 /// Sends what `cursor` gives, until it is through, cancelled, or the worker stops.

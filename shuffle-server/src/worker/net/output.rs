@@ -5,7 +5,7 @@ use std::{
     io::{self, IoSlice},
     ops::Range,
     os::fd::AsFd,
-    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -20,14 +20,17 @@ use tokio::{
 use super::Broken;
 use crate::worker::store::Slice;
 
-/// Bytes of small answers that may wait for others.
-const MAX_KEPT: usize = 1 << 20;
+/// Bytes of small answers that may wait for others: of as many fetches as a client's tasks have under way at a time.
+const MAX_KEPT: usize = (1 << 20) + (64 << 10);
+/// More than an answer has beside its blocks.
+const HEADS: usize = 256;
 
 /// The sending side of a connection. Turns are taken in the order of asking, so streams share it evenly.
 pub struct Output {
     socket: Mutex<Socket>,
-    /// More requests are at hand: small answers wait until all have theirs, see [`Output::gather`].
-    gathers: AtomicBool,
+    /// It has a lock of its own: while the socket takes nothing, answers are still kept, and then go out together. If
+    /// each waited for its turn instead, many small writes would keep the socket full.
+    kept: parking_lot::Mutex<Kept>,
     begun: Instant,
     /// When the last message was sent whole, in milliseconds since `begun`.
     spoke: AtomicU64,
@@ -44,10 +47,16 @@ struct Socket {
     stall: Duration,
     /// A message is half-way out; if it stays so, nothing may follow it.
     half_way: bool,
-    /// Answers that go out with the next message.
-    kept: Vec<Part>,
+}
+
+/// Answers that go out with the next message.
+#[derive(Default)]
+struct Kept {
+    /// More requests are at hand: small answers wait until all have theirs, see [`Output::gather`].
+    gathers: bool,
+    parts: Vec<Part>,
     /// Their bytes.
-    kept_bytes: usize,
+    bytes: usize,
 }
 
 /// A part of an answer that is kept.
@@ -68,18 +77,13 @@ impl AsRef<[u8]> for Part {
 impl Output {
     /// Writes to this socket; a peer may take nothing for `stall`.
     pub fn new(half: OwnedWriteHalf, stall: Duration) -> Self {
-        let socket = Mutex::new(Socket { half, stall, half_way: false, kept: vec![], kept_bytes: 0 });
-        Self { socket, gathers: AtomicBool::new(false), begun: Instant::now(), spoke: AtomicU64::new(0) }
+        let socket = Mutex::new(Socket { half, stall, half_way: false });
+        Self { socket, kept: Default::default(), begun: Instant::now(), spoke: AtomicU64::new(0) }
     }
 
     /// Waits for its turn.
     pub async fn turn(&self) -> Turn<'_> {
         Turn { socket: self.socket.lock().await, output: self }
-    }
-
-    /// The turn, if nobody has it.
-    pub fn turn_at_once(&self) -> Option<Turn<'_>> {
-        self.socket.try_lock().ok().map(|socket| Turn { socket, output: self })
     }
 
     /// Waits for its turn and sends a message that has no body.
@@ -90,15 +94,25 @@ impl Output {
     /// From now on small answers are kept, to go out together: a call to the kernel for each would be most of their
     /// cost. Whoever says so calls [`Output::flush`] before it waits for anything.
     pub fn gather(&self) {
-        self.gathers.store(true, Ordering::Release);
+        self.kept.lock().gathers = true;
+    }
+
+    /// The bytes of blocks that may be kept now: none unless a flush is near.
+    pub fn room(&self) -> usize {
+        self.kept.lock().room()
+    }
+
+    /// Keeps an answer to a fetch and its end for the next flush; gives the blocks back if there is no room for them, or
+    /// no flush near.
+    pub fn keep(&self, head: &[u8], body: Vec<Slice>, end: &[u8]) -> Result<(), Vec<Slice>> {
+        self.kept.lock().keep(head, body, end)
     }
 
     /// Sends what was kept, and keeps no more. From the call on: an answer either was kept before, and goes out here, or
     /// finds that nobody gathers.
     pub async fn flush(&self) -> Result<(), Broken> {
-        self.gathers.store(false, Ordering::Release);
-        let mut turn = self.turn().await;
-        if turn.socket.kept.is_empty() { Ok(()) } else { turn.send_head(&[]).await }
+        self.kept.lock().gathers = false;
+        self.turn().await.send_kept().await
     }
 
     /// When the last message was sent.
@@ -126,34 +140,22 @@ impl Turn<'_> {
 
     /// Sends an answer to a fetch and its end, or keeps them for the next flush if that is near.
     pub async fn answer(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) -> Result<(), Broken> {
-        if body.iter().map(Slice::len).sum::<usize>() > self.room() {
-            return self.send_both(head, &body, end).await;
+        match self.output.keep(head, body, end) {
+            Ok(()) => Ok(()),
+            Err(body) => self.send_both(head, &body, end).await,
         }
-        self.keep(head, body, end);
-        Ok(())
     }
 
-    /// The bytes of blocks that may be kept now: none unless a flush is near.
-    pub fn room(&self) -> usize {
-        let gathers = self.output.gathers.load(Ordering::Acquire);
-        if gathers { MAX_KEPT.saturating_sub(self.socket.kept_bytes) } else { 0 }
-    }
-
-    /// Keeps an answer and its end for the next flush; it has no more bytes than there is room for.
-    pub fn keep(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) {
-        let socket = &mut *self.socket;
-        socket.kept_bytes += head.len() + body.iter().map(Slice::len).sum::<usize>() + end.len();
-        socket.keep_head(head);
-        socket.kept.extend(body.into_iter().map(Part::Blocks));
-        socket.keep_head(end);
+    /// Sends what was kept.
+    async fn send_kept(&mut self) -> Result<(), Broken> {
+        if self.output.kept.lock().parts.is_empty() { Ok(()) } else { self.send_head(&[]).await }
     }
 
     /// Sends a message as [`Turn::send`] does, what was kept before it, and after it a second message that has no body.
     async fn send_both<B: AsRef<[u8]>>(&mut self, head: &[u8], body: &[B], after: &[u8]) -> Result<(), Broken> {
         let socket = &mut *self.socket;
         socket.begin()?;
-        let kept = std::mem::take(&mut socket.kept);
-        socket.kept_bytes = 0;
+        let kept = self.output.kept.lock().take();
         let mut slices: Vec<IoSlice<'_>> = Vec::with_capacity(kept.len() + 2 + body.len());
         slices.extend(kept.iter().map(|part| IoSlice::new(part.as_ref())));
         slices.push(IoSlice::new(head));
@@ -176,9 +178,7 @@ impl Turn<'_> {
     /// Sends a message whose body is a range of a file, without bringing it into this process. The range should be in
     /// the page cache, see [`super::pages`]: a disk read here would hold up other connections.
     pub async fn send_file(&mut self, head: &[u8], file: &File, range: Range<u64>) -> Result<(), Broken> {
-        if !self.socket.kept.is_empty() {
-            self.send_head(&[]).await?;
-        }
+        self.send_kept().await?;
         let socket = &mut *self.socket;
         socket.begin()?;
         let mut rest = head;
@@ -217,15 +217,39 @@ impl Turn<'_> {
     }
 }
 
-impl Socket {
+impl Kept {
+    fn room(&self) -> usize {
+        if self.gathers { MAX_KEPT.saturating_sub(self.bytes + HEADS) } else { 0 }
+    }
+
+    fn keep(&mut self, head: &[u8], body: Vec<Slice>, end: &[u8]) -> Result<(), Vec<Slice>> {
+        let bytes = head.len() + body.iter().map(Slice::len).sum::<usize>() + end.len();
+        if !self.gathers || self.bytes + bytes > MAX_KEPT {
+            return Err(body);
+        }
+        self.bytes += bytes;
+        self.keep_head(head);
+        self.parts.extend(body.into_iter().map(Part::Blocks));
+        self.keep_head(end);
+        Ok(())
+    }
+
     /// Keeps a head, with the end of the answer before it.
     fn keep_head(&mut self, head: &[u8]) {
-        match self.kept.last_mut() {
+        match self.parts.last_mut() {
             Some(Part::Head(bytes)) => bytes.extend_from_slice(head),
-            _ => self.kept.push(Part::Head(head.to_vec())),
+            _ => self.parts.push(Part::Head(head.to_vec())),
         }
     }
 
+    /// What was kept, which somebody sends now.
+    fn take(&mut self) -> Vec<Part> {
+        self.bytes = 0;
+        std::mem::take(&mut self.parts)
+    }
+}
+
+impl Socket {
     fn begin(&mut self) -> Result<(), Broken> {
         if std::mem::replace(&mut self.half_way, true) {
             return Err(Broken::Socket(io::ErrorKind::BrokenPipe.into()));
