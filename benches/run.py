@@ -53,7 +53,8 @@ def arguments():
                         help="pairs of applications, each of which does all the runs: what a JVM's compiler makes of a "
                              "short job differs from one JVM to the next, and stays as it is")
     parser.add_argument("--warm-ups", type=int, default=1,
-                        help="runs before these, which are not counted; the first job of an application has more")
+                        help="runs before these, which are not counted, as many as begin within 150 s; the first job "
+                             "of an application has more")
     parser.add_argument("--least", type=float, default=40, metavar="SECONDS",
                         help="more runs of a job that takes less in all, and more before them that are not counted "
                              "(%(default)g, times the scale)")
